@@ -1,0 +1,42 @@
+// Every limit of the product, in one place. Exceeding one is an error that names it.
+#pragma once
+
+#include <cstdint>
+
+namespace swage::limits {
+
+// Files from outside.
+inline constexpr uint64_t kSafetensorsHeaderBytes = 100ull << 20;  // the reference implementation's own bound
+inline constexpr uint64_t kTensorsPerFile = 1u << 20;
+inline constexpr uint64_t kTensorRank = 8;
+inline constexpr uint64_t kTensorNameBytes = 1024;
+inline constexpr uint64_t kConfigJsonBytes = 16u << 20;
+inline constexpr uint64_t kTokenizerJsonBytes = 256u << 20;
+inline constexpr uint64_t kTextFileBytes = 4ull << 30;
+inline constexpr uint64_t kFilesPerArtifact = 65536;
+inline constexpr uint64_t kManifestBytes = 256u << 20;
+inline constexpr uint64_t kRecipeBytes = 256u << 10;
+
+// RPC.
+inline constexpr uint64_t kMessageBytes = 8u << 20;     // one gRPC message
+inline constexpr uint64_t kChunkBytes = 1u << 20;       // payload of one stream message
+inline constexpr uint64_t kFindMissingDigests = 4096;   // per call
+inline constexpr int kUnaryDeadlineMs = 10000;
+inline constexpr int kStreamIdleDeadlineMs = 60000;     // a stream that moves nothing for so long is ended
+
+// Leases (DESIGN 5). Overridden by --lease-ms; fence = 80 % of the lease.
+inline constexpr int kLeaseMs = 10000;
+inline constexpr int kSynchronizeHoldMs = 3000;         // longest time the server holds an idle Synchronize
+inline constexpr int kRequestIdHours = 24;
+
+// Scheduling.
+inline constexpr int kQueuedJobsPerTenant = 100000;
+inline constexpr int kJobAttempts = 3;       // budget of failures that are the job's
+inline constexpr int kInfraLosses = 10;      // budget of losses that are ours
+inline constexpr int kWatchEventsPerSecond = 2;  // progress only; state changes are never dropped
+
+// Store.
+inline constexpr uint64_t kFrameBytes = 1u << 20;       // raw bytes of one frame
+inline constexpr int kLeaseOfObjectsMs = 3600 * 1000;   // an upload's objects are kept so long without a manifest
+
+}  // namespace swage::limits

@@ -1,0 +1,58 @@
+# swage_library(NAME SRCS a.cc b.cc DEPS x y)            static library
+# swage_binary(NAME SRCS main.cc DEPS x)                 into build/bin
+# swage_test(NAME SRCS t.cc DEPS x [LABELS sim])         GoogleTest, registered with ctest; cwd = repository root
+# swage_benchmark(NAME SRCS b.cc DEPS x)                 Google Benchmark, not run by ctest
+# swage_fuzzer(NAME SRCS f.cc DEPS x CORPUS dir)         libFuzzer with SWAGE_FUZZ, else a ctest that replays the corpus
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+function(swage_library NAME)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(${NAME} STATIC ${A_SRCS})
+  target_link_libraries(${NAME} PUBLIC ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS})
+endfunction()
+
+function(swage_binary NAME)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${NAME} ${A_SRCS})
+  target_link_libraries(${NAME} PRIVATE ${A_DEPS})
+endfunction()
+
+function(swage_test NAME)
+  if(NOT SWAGE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  add_executable(${NAME} ${A_SRCS})
+  target_link_libraries(${NAME} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  add_test(NAME ${NAME} COMMAND ${NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${NAME} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
+endfunction()
+
+function(swage_benchmark NAME)
+  if(NOT SWAGE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${NAME} ${A_SRCS})
+  target_link_libraries(${NAME} PRIVATE ${A_DEPS} benchmark::benchmark)
+endfunction()
+
+function(swage_fuzzer NAME)
+  if(NOT SWAGE_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "CORPUS" "SRCS;DEPS" ${ARGN})
+  if(SWAGE_FUZZ)
+    add_executable(${NAME} ${A_SRCS})
+    target_link_libraries(${NAME} PRIVATE ${A_DEPS})
+    target_compile_options(${NAME} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${NAME} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${NAME} ${A_SRCS} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    target_link_libraries(${NAME} PRIVATE ${A_DEPS})
+    add_test(NAME ${NAME} COMMAND ${NAME} ${CMAKE_SOURCE_DIR}/${A_CORPUS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  endif()
+endfunction()

@@ -1,0 +1,23 @@
+# Compiler cache, linker, warnings, sanitizers.
+find_program(SWAGE_CCACHE ccache)
+if(SWAGE_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${SWAGE_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SWAGE_CCACHE})
+endif()
+find_program(SWAGE_MOLD mold)
+if(SWAGE_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-Wextra>
+                    $<$<COMPILE_LANGUAGE:CXX>:-Werror=switch> $<$<COMPILE_LANGUAGE:CXX>:-Werror=return-type>
+                    $<$<COMPILE_LANGUAGE:CXX>:-Wno-unused-parameter>
+                    $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
+if(SWAGE_SANITIZE STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=address,undefined)
+elseif(SWAGE_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=thread)
+elseif(NOT SWAGE_SANITIZE STREQUAL "")
+  message(FATAL_ERROR "SWAGE_SANITIZE is '${SWAGE_SANITIZE}': address, thread or empty")
+endif()
