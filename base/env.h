@@ -55,11 +55,12 @@ class Env {
 
   virtual StatusOr<std::unique_ptr<WritableFile>> NewWritableFile(const std::string& path) = 0;  // truncates
   virtual StatusOr<std::unique_ptr<WritableFile>> NewAppendableFile(const std::string& path) = 0;
+  // Regular files only: anything else is INVALID_ARGUMENT/NOT_A_FILE.
   virtual StatusOr<std::unique_ptr<ReadableFile>> NewReadableFile(const std::string& path) = 0;
   virtual Status Rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
   virtual Status Link(const std::string& existing, const std::string& link) = 0;  // hard link; EEXIST is an error
   virtual Status Remove(const std::string& path) = 0;  // a file
-  virtual Status RemoveTree(const std::string& path) = 0;
+  virtual Status RemoveTree(const std::string& path) = 0;  // follows no link; OK when nothing is there
   virtual Status CreateDirs(const std::string& path, int mode = 0755) = 0;
   virtual Status SyncDir(const std::string& path) = 0;
   virtual StatusOr<std::vector<DirEntry>> ListDir(const std::string& path) = 0;  // sorted by name
@@ -92,7 +93,10 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Joins and cleans; rejects an absolute `relative`, "..", empty parts, NUL, backslash: INVALID_ARGUMENT/PATH_ESCAPES.
+// A path from outside, relative to a folder: neither empty nor absolute, no "." or ".." or empty part, no control
+// character, no backslash, at most 1024 bytes, 255 a part: else INVALID_ARGUMENT/PATH_ESCAPES.
+Status CheckRelativePath(std::string_view relative);
+// JoinPath of a `relative` that passes CheckRelativePath.
 StatusOr<std::string> SafeJoin(const std::string& root, std::string_view relative);
 std::string JoinPath(const std::string& a, std::string_view b);
 std::string BaseName(const std::string& path);

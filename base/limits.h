@@ -11,17 +11,30 @@ inline constexpr uint64_t kTensorsPerFile = 1u << 20;
 inline constexpr uint64_t kTensorRank = 8;
 inline constexpr uint64_t kTensorNameBytes = 1024;
 inline constexpr uint64_t kConfigJsonBytes = 16u << 20;
+inline constexpr uint64_t kShardIndexBytes = 64u << 20;
 inline constexpr uint64_t kTokenizerJsonBytes = 256u << 20;
 inline constexpr uint64_t kTextFileBytes = 4ull << 30;
 inline constexpr uint64_t kFilesPerArtifact = 65536;
+inline constexpr uint64_t kFolderDepth = 32;
 inline constexpr uint64_t kManifestBytes = 256u << 20;
 inline constexpr uint64_t kRecipeBytes = 256u << 10;
+
+// Models: bounds of the numbers in a config.json, far above any model, far below an overflow when multiplied.
+inline constexpr int64_t kModelLayers = 4096;
+inline constexpr int64_t kModelWidth = 1 << 22;      // hidden, ffn
+inline constexpr int64_t kModelHeads = 1 << 16;
+inline constexpr int64_t kModelHeadDim = 1 << 16;
+inline constexpr int64_t kModelVocab = 1 << 24;
+inline constexpr int64_t kModelPositions = 1 << 30;
 
 // RPC.
 inline constexpr uint64_t kMessageBytes = 8u << 20;     // one gRPC message
 inline constexpr uint64_t kChunkBytes = 1u << 20;       // payload of one stream message
 inline constexpr uint64_t kFindMissingDigests = 4096;   // per call
 inline constexpr int kUnaryDeadlineMs = 10000;
+inline constexpr int kGivenUnaryDeadlineMs = 60000;       // given by the server to a call that brings none
+inline constexpr int kGivenStreamDeadlineMs = 3600000;
+inline constexpr int kServerThreads = 128;              // of one server's synchronous calls; beyond: RESOURCE_EXHAUSTED
 inline constexpr int kStreamIdleDeadlineMs = 60000;     // a stream that moves nothing for so long is ended
 
 // Leases (DESIGN 5). Overridden by --lease-ms; fence = 80 % of the lease.
@@ -38,5 +51,8 @@ inline constexpr int kWatchEventsPerSecond = 2;  // progress only; state changes
 // Store.
 inline constexpr uint64_t kFrameBytes = 1u << 20;       // raw bytes of one frame
 inline constexpr int kLeaseOfObjectsMs = 3600 * 1000;   // an upload's objects are kept so long without a manifest
+inline constexpr uint64_t kObjectBytes = 1ull << 44;    // raw bytes of one object
+inline constexpr uint64_t kNameBytes = 100;             // of an alias, a job's name or an upload's
+inline constexpr uint64_t kDiskReserveBytes = 64u << 20;  // kept free, so that the index can always be written
 
 }  // namespace swage::limits

@@ -33,7 +33,7 @@ struct ManifestFile {
 };
 
 struct Manifest {
-  std::string kind = "model";  // model | report | stats | files
+  std::string kind = "model";  // model | report | stats | files | inputs
   std::vector<ManifestFile> files;  // ordered by path, unique
   uint64_t total_bytes() const;
   const ManifestFile* Find(std::string_view path) const;
@@ -41,12 +41,20 @@ struct Manifest {
   Digest Id() const;            // Sha256Of(ToJson())
 };
 
-// Hostile input: every count and length bounded; parts checked to cover the files exactly.
+// Hostile input: every count and length bounded; parts checked to cover the files exactly; the text must be in canonical
+// form, so that ParseManifest(t)->ToJson() == t. Errors: MANIFEST_NOT_JSON, MANIFEST_VERSION, MANIFEST_MALFORMED,
+// MANIFEST_NOT_CANONICAL, PATH_ESCAPES.
 StatusOr<Manifest> ParseManifest(std::string_view json);
 
 // Reads a folder (recursively; symbolic links are refused, files ending in ".tmp" too) and hashes everything once.
-// A *.safetensors file must parse; use `progress(bytes_done)` for display; may be null.
+// A *.safetensors file must parse. `progress(bytes_done)` is for display, called from this thread; may be null.
+// Errors: SYMLINK_REFUSED, UNFINISHED_FILE, NOT_A_FILE, EMPTY_FOLDER, TOO_MANY_FILES, PATH_ESCAPES (a name that
+// CheckRelativePath refuses or that is not UTF-8), FILE_TRUNCATED (it shrank meanwhile), those of safetensors.
 StatusOr<Manifest> BuildManifest(Env* env, const std::string& dir, const std::string& kind,
                                  const std::function<void(uint64_t)>& progress);
+
+// The pieces into which one file of an artifact is split, without their digests: one for a blob; header and tensors for
+// a *.safetensors file. Used by BuildManifest and by whoever sends the pieces.
+StatusOr<std::vector<FilePart>> SplitFile(const std::string& path, const ReadableFile& file);
 
 }  // namespace swage

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,18 +31,21 @@ struct SafetensorsHeader {
   uint64_t data_offset = 0;              // 8 + header length: where the data section starts in the file
   std::vector<TensorInfo> tensors;       // ordered by begin
   std::map<std::string, std::string> metadata;
-  const TensorInfo* Find(std::string_view name) const;
+  std::vector<uint32_t> by_name;         // indices into `tensors`, ordered by name
+  const TensorInfo* Find(std::string_view name) const;  // nullptr when there is none
 };
 
 // `prefix` are the file's first bytes (at least 8 + header length, else OUT_OF_RANGE/HEADER_TRUNCATED naming how
 // many are needed); `file_size` is the whole file's. Errors: INVALID_ARGUMENT with reasons HEADER_TOO_LARGE,
-// HEADER_NOT_JSON, TENSOR_OUT_OF_BOUNDS, TENSORS_OVERLAP, TENSORS_HAVE_HOLE, DUPLICATE_TENSOR, BAD_DTYPE,
-// BAD_SHAPE, SIZE_MISMATCH.
+// HEADER_TRUNCATED (it reaches beyond the file), HEADER_NOT_JSON, HEADER_MALFORMED (JSON of another form),
+// TENSOR_OUT_OF_BOUNDS, TENSORS_OVERLAP, TENSORS_HAVE_HOLE, DUPLICATE_TENSOR, TOO_MANY_TENSORS, BAD_DTYPE, BAD_SHAPE,
+// SIZE_MISMATCH. docs/formats/safetensors.md has the rules.
 StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view prefix, uint64_t file_size);
 // Length of the header plus 8, from the first 8 bytes; checked against the limit and `file_size`.
 StatusOr<uint64_t> SafetensorsDataOffset(std::string_view first8, uint64_t file_size);
 
-// One tensor of a mapped model: valid while its ModelFiles lives.
+// One tensor of a mapped model: valid while its ModelFiles lives. The bytes may be unaligned: the length of a header
+// from outside is arbitrary, so read elements with memcpy or unaligned loads.
 struct TensorView {
   const TensorInfo* info = nullptr;
   std::string_view bytes;
@@ -61,6 +65,9 @@ class ModelFiles {
   void DontNeed(std::string_view name) const;
 
  private:
+  Status AddShard(const std::string& path, const std::string& name,
+                  const std::map<std::string, std::string>& shard_of);
+
   struct Shard {
     MappedFile file;
     SafetensorsHeader header;
@@ -74,7 +81,8 @@ class ModelFiles {
 StatusOr<std::map<std::string, std::string>> ParseShardIndex(std::string_view json);
 
 // Writes one safetensors file. Tensors are declared first (order kept as declared), then appended in that order.
-// Header is padded with spaces to a multiple of 8. Finish syncs and renames into place.
+// Header is padded with spaces to a multiple of 8. Writes "<path>.tmp"; Finish syncs it and renames it into place;
+// a writer destroyed before that removes it. For one thread.
 class SafetensorsWriter {
  public:
   struct Declared {

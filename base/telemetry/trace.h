@@ -1,6 +1,7 @@
 // Spans, as OpenTelemetry defines them (trace id of 16 bytes, span id of 8, W3C traceparent between processes).
 // Sinks: JSON lines (one OTLP-like object a line, docs/formats/trace.md); exporters live at the edge.
-// Thread-safe. Without a sink, spans cost one branch.
+// Tracer and sinks are thread-safe; a Span is for one thread and must end before its Tracer is destroyed.
+// Without a sink, spans cost one branch, and a span's context is its parent's.
 //
 //   Span span = tracer->Start("block", parent.context(), {{"swage.block", "3"}});
 //   span.SetAttribute("swage.relative_error", "0.01");
@@ -67,9 +68,12 @@ class Tracer {
  public:
   Tracer(std::string service_name, Clock* clock, std::shared_ptr<SpanSink> sink);  // sink may be null
   Span Start(std::string_view name, const SpanContext& parent, std::map<std::string, std::string> attributes = {});
-  void Record(const SpanData& span);
+  void Record(const SpanData& span);  // a span that was timed elsewhere
 
  private:
+  friend class Span;
+  void Finish(SpanData* span);
+
   std::string service_name_;
   Clock* clock_;
   std::shared_ptr<SpanSink> sink_;
