@@ -1,0 +1,13 @@
+// Memory of this process, from /proc. Bytes; 0 where /proc cannot be read.
+#pragma once
+
+#include <cstdint>
+
+namespace swage {
+
+uint64_t ResidentBytes();      // now, mapped files included
+uint64_t AnonymousBytes();     // now, without mapped files: what a memory limit counts
+uint64_t PeakResidentBytes();  // since the start or the last ResetPeak
+void ResetPeak();              // best effort: without the right to, the peak goes on from the start
+
+}  // namespace swage
