@@ -70,6 +70,9 @@ struct JobRecord {
   ProgressRecord progress;
   std::vector<AttemptRecord> attempts;       // the last 20
   std::string artifact;                      // decided by finish (FINALIZING), published when SUCCEEDED
+  std::string worker_boot;                   // boot of `worker` that was given the assignment
+  uint64_t reserved_bytes = 0;               // of the worker's memory, by the current or last assignment
+  uint64_t learned_bytes = 0;                // what earlier attempts showed it to need, when more than estimated
 };
 
 struct JobEventRecord {
@@ -107,5 +110,20 @@ std::string RequestIdKey(std::string_view tenant, std::string_view request_id);
 std::string RequestKey(std::string_view tenant, std::string_view unique);
 std::string JobStream(std::string_view tenant, std::string_view id);
 inline constexpr std::string_view kRequestStream = "requests";
+
+// What an operator wants of a worker; outlives the leader. Key "-/worker/<id>" ("-" is no tenant's name).
+struct WorkerRecord {
+  std::string worker_id;
+  bool drain = false;
+};
+std::string ToJson(const WorkerRecord& record);
+StatusOr<WorkerRecord> WorkerRecordFromJson(std::string_view json);
+std::string WorkerKey(std::string_view worker_id);
+
+// "<tenant>/<kind>/<name>" taken apart; all empty when it is not of that form.
+struct KeyParts {
+  std::string_view tenant, kind, name;
+};
+KeyParts SplitKey(std::string_view key);
 
 }  // namespace swage

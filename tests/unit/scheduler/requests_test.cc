@@ -1,0 +1,195 @@
+// What people ask for: create, cancel, pause, resume, retry, delete, drain.
+#include "tests/unit/scheduler/core_harness.h"
+
+namespace swage {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class Requests : public testing::Test, public CoreHarness {
+ protected:
+  // Job "a" runs on worker "w".
+  std::vector<AssignmentOrder> RunA() {
+    Submit("a");
+    auto orders = Sync("w");
+    Take("w", orders);
+    Sync("w");
+    return orders;
+  }
+};
+
+TEST_F(Requests, AnAcceptedJobIsQueuedAndItsRequestIsGone) {
+  Submit("a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kQueued);
+  EXPECT_THAT(states("a"), ElementsAre("QUEUED"));
+  EXPECT_EQ(store.size(), 1u);  // the job alone
+}
+
+TEST_F(Requests, TheSameRequestToldTwiceIsOneJob) {
+  Submit("a");
+  Request again;
+  again.kind = "create";
+  again.tenant = "t";
+  again.job_id = "a";
+  again.job = job("a").job;
+  store["t/request/other"] = {1, ""};
+  core().HandleRequest("t/request/other", 1, again, now);
+  core().HandleRequest("t/request/other", 1, again, now);
+  Step();
+  EXPECT_THAT(states("a"), ElementsAre("QUEUED"));
+}
+
+TEST_F(Requests, AQueuedJobIsCancelledAtOnce) {
+  Submit("a");
+  Step();
+  Ask("cancel", "a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+  EXPECT_EQ(stored("a").reason, "CANCELLED_BY_USER");
+  EXPECT_THAT(Sync("w"), IsEmpty());
+}
+
+TEST_F(Requests, ARunningJobIsCancelledOnceTheWorkerHasLetGo) {
+  RunA();
+  Ask("cancel", "a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kCancelling);
+  EXPECT_TRUE(core().NeedsAnswer("w"));
+  EXPECT_THAT(core().Answer("w"), IsEmpty());
+  Sync("w");  // still lists it
+  EXPECT_EQ(stored("a").state, JobState::kCancelling);
+  Take("w", {});
+  Sync("w");
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+  EXPECT_THAT(states("a"), ElementsAre("QUEUED", "STARTING", "RUNNING", "CANCELLING", "CANCELLED"));
+}
+
+TEST_F(Requests, ACancelledJobDoesNotCommit) {
+  RunA();
+  Ask("cancel", "a");
+  EndWith("w", "a", DigestText('1'));
+  Report("w");
+  const CoreOutput out = Step();
+  EXPECT_THAT(out.publishes, IsEmpty());
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+  EXPECT_EQ(stored("a").artifact, "");
+  EXPECT_EQ(core().refused_outcomes(), 1u);
+}
+
+TEST_F(Requests, CancelWinsOverRetry) {
+  RunA();
+  Ask("cancel", "a");
+  AdvanceMs(11000);  // the worker dies instead of letting go
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+  EXPECT_EQ(stored("a").infra_losses, 0);
+}
+
+TEST_F(Requests, CancelAfterTheDecisionIsTooLateAndSaysSo) {
+  RunA();
+  EndWith("w", "a", DigestText('1'));
+  Report("w");
+  const CoreOutput out = Step();
+  Ask("cancel", "a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kFinalizing);
+  EXPECT_EQ(events("a").back().reason, "CANCEL_TOO_LATE");
+  core().HandlePublish(out.publishes[0], PublishOutcome::kPublished, DigestText('1'), "", now);
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kSucceeded);
+}
+
+TEST_F(Requests, AnAssignmentThatWasNeverToldNeedsNoWaiting) {
+  Sync("w");
+  Submit("a");
+  Step();  // assigned, but the worker has had no answer
+  Ask("cancel", "a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+}
+
+TEST_F(Requests, CancellingOutlivesTheLeader) {
+  RunA();
+  Ask("cancel", "a");
+  Step();
+  Restart();
+  Sync("w");
+  EXPECT_EQ(stored("a").state, JobState::kCancelling);
+  Take("w", {});
+  Sync("w");
+  EXPECT_EQ(stored("a").state, JobState::kCancelled);
+}
+
+TEST_F(Requests, PauseTakesTheJobAwayAndResumeGivesItANewToken) {
+  const auto before = RunA();
+  Ask("pause", "a");
+  Step();
+  EXPECT_EQ(stored("a").state, JobState::kPaused);
+  EXPECT_THAT(core().Answer("w"), IsEmpty());
+  Submit("b");
+  Step();
+  EXPECT_EQ(stored("b").state, JobState::kQueued);  // the slot is not free yet
+  Take("w", {});
+  auto orders = Sync("w");
+  ASSERT_THAT(orders, SizeIs(1));
+  EXPECT_EQ(orders[0].job, "b");
+  Take("w", orders);
+  EndWith("w", "b", DigestText('2'));
+  Sync("w");
+  Take("w", {});
+  Ask("resume", "a");
+  orders = Sync("w");
+  ASSERT_THAT(orders, SizeIs(1));
+  EXPECT_EQ(orders[0].job, "a");
+  EXPECT_EQ(orders[0].token.epoch, before[0].token.epoch + 1);
+  EXPECT_FALSE(orders[0].token == before[0].token);
+}
+
+TEST_F(Requests, RetryStartsAFailedJobWithFreshBudgets) {
+  RunA();
+  EndWith("w", "a", "", "INVALID_SPEC");
+  Sync("w");
+  EXPECT_EQ(stored("a").state, JobState::kFailed);
+  Take("w", {});
+  Ask("retry", "a");
+  auto orders = Sync("w");
+  ASSERT_THAT(orders, SizeIs(1));
+  EXPECT_EQ(stored("a").user_failures, 0);
+  EXPECT_EQ(stored("a").end_unix_nanos, 0);
+}
+
+TEST_F(Requests, OnlyAnEndedJobIsDeleted) {
+  Submit("a");
+  Step();
+  Ask("delete", "a");
+  Step();
+  EXPECT_EQ(events("a").back().reason, "DELETE_REFUSED");
+  Ask("cancel", "a");
+  Ask("delete", "a");
+  Step();
+  EXPECT_THAT(store, IsEmpty());
+  EXPECT_EQ(core().FindJob("t", "a"), nullptr);
+}
+
+TEST_F(Requests, ADrainingWorkerGetsNothingNewAcrossLeaders) {
+  RunA();
+  ASSERT_TRUE(core().SetDrain("w", true, now).ok());
+  Step();
+  Submit("b");
+  EXPECT_THAT(Sync("w"), SizeIs(1));  // what runs goes on
+  Restart();
+  EndWith("w", "a", DigestText('1'));
+  Sync("w");
+  Take("w", {});
+  EXPECT_THAT(Sync("w"), IsEmpty());
+  EXPECT_EQ(stored("b").pending_reason, "every worker that fits is draining");
+  ASSERT_TRUE(core().SetDrain("w", false, now).ok());
+  EXPECT_THAT(Sync("w"), SizeIs(1));
+  EXPECT_EQ(ReasonOf(core().SetDrain("nobody", true, now)), "WORKER_UNKNOWN");
+}
+
+}  // namespace
+}  // namespace swage
