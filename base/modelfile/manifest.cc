@@ -27,8 +27,8 @@ class ManifestEvents : public JsonEvents {
 
  private:
   // {files: [ {parts: [ {shape: [ n ]} ]} ]} : members of the manifest stand at depth 1, of a file at 3, of a part at 5,
-  // numbers of a shape at 7.
-  static constexpr size_t kTopDepth = 1, kFileDepth = 3, kPartDepth = 5, kShapeDepth = 7;
+  // numbers of a shape at 6.
+  static constexpr size_t kTopDepth = 1, kFileDepth = 3, kPartDepth = 5, kShapeDepth = 6;
 
   Status OnKey(size_t depth, std::string key) override {
     key_ = std::move(key);
@@ -36,8 +36,7 @@ class ManifestEvents : public JsonEvents {
   }
 
   Status OnOpen(size_t depth, bool is_array) override {
-    const bool expected = depth % 2 == 0 ? !is_array || depth == kShapeDepth - 1
-                                         : is_array;
+    const bool expected = is_array == (depth % 2 == 1);
     const bool known = depth == 0 || depth == kFileDepth - 1 || depth == kPartDepth - 1 ||
                        (depth == kTopDepth && key_ == "files") || (depth == kFileDepth && key_ == "parts") ||
                        (depth == kPartDepth && key_ == "shape");
