@@ -48,6 +48,16 @@ inline constexpr int kJobAttempts = 3;       // budget of failures that are the 
 inline constexpr int kInfraLosses = 10;      // budget of losses that are ours
 inline constexpr int kWatchEventsPerSecond = 2;  // progress only; state changes are never dropped
 
+// What a worker may say of itself in a Synchronize call.
+inline constexpr int kLeastLeaseMs = 100;
+inline constexpr int kWorkerSlots = 1024;
+inline constexpr int kWorkerDevices = 256;
+inline constexpr int kWorkerMethods = 4096;
+inline constexpr uint64_t kWorkerIdBytes = 128;
+inline constexpr uint64_t kStageBytes = 128;
+inline constexpr uint64_t kStatusMessageBytes = 4096;
+inline constexpr uint64_t kDeviceBytes = 1ull << 50;
+
 // Store.
 inline constexpr uint64_t kFrameBytes = 1u << 20;       // raw bytes of one frame
 inline constexpr int kLeaseOfObjectsMs = 3600 * 1000;   // an upload's objects are kept so long without a manifest
