@@ -10,8 +10,8 @@
 namespace swage {
 namespace {
 
-constexpr size_t kCachedWords = 1u << 20;      // of one Encode
-constexpr size_t kLongestCachedWord = 256;     // bytes
+constexpr size_t kCachedWords = 1u << 20;   // of one Encode
+constexpr size_t kLongestCachedWord = 256;  // bytes
 
 std::vector<AddedToken> OfPhase(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> out;
@@ -24,7 +24,8 @@ std::vector<AddedToken> OfPhase(const std::vector<AddedToken>& tokens, bool norm
 class WordCache {
  public:
   // Keys refer to the text unless `copy`.
-  WordCache(const Bpe& bpe, bool copy, std::vector<int32_t>* ids) : bpe_(bpe), copy_(copy), ids_(ids) {}
+  WordCache(const Bpe& bpe, bool copy, std::vector<int32_t>* ids)
+      : bpe_(bpe), copy_(copy), ids_(ids) {}
 
   void Encode(std::string_view word) {
     if (copy_ || word.size() > kLongestCachedWord) {
@@ -39,7 +40,8 @@ class WordCache {
     }
     const size_t begin = ids_->size();
     bpe_.Encode(word, ids_);
-    if (spans_.size() < kCachedWords) spans_.emplace(ToAbsl(word), std::pair(begin, ids_->size() - begin));
+    if (spans_.size() < kCachedWords)
+      spans_.emplace(ToAbsl(word), std::pair(begin, ids_->size() - begin));
   }
 
  private:
@@ -72,9 +74,11 @@ struct Tokenizer::Parts {
 };
 
 StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(Env* env, const std::string& model_dir) {
-  const std::string path = JoinPath(model_dir, "tokenizer.json"), config_path = JoinPath(model_dir, "tokenizer_config.json");
+  const std::string path = JoinPath(model_dir, "tokenizer.json"),
+                    config_path = JoinPath(model_dir, "tokenizer_config.json");
   if (!env->Exists(path)) {
-    return NotFound("TOKENIZER_MISSING", Cat("there is no ", path), "put the model's tokenizer.json beside its config.json");
+    return NotFound("TOKENIZER_MISSING", Cat("there is no ", path),
+                    "put the model's tokenizer.json beside its config.json");
   }
   SWAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(env, path, limits::kTokenizerJsonBytes));
   std::string config;
@@ -84,12 +88,16 @@ StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(Env* env, const std::string
   return FromJson(text, config);
 }
 
-StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenizer_json, std::string_view tokenizer_config_json) {
-  if (tokenizer_json.size() > limits::kTokenizerJsonBytes || tokenizer_config_json.size() > limits::kConfigJsonBytes) {
-    return InvalidInput("TOKENIZER_FIELD", Cat("tokenizer.json is larger than ", limits::kTokenizerJsonBytes, " bytes"));
+StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokenizer_json,
+                                                         std::string_view tokenizer_config_json) {
+  if (tokenizer_json.size() > limits::kTokenizerJsonBytes ||
+      tokenizer_config_json.size() > limits::kConfigJsonBytes) {
+    return InvalidInput("TOKENIZER_FIELD", Cat("tokenizer.json is larger than ",
+                                               limits::kTokenizerJsonBytes, " bytes"));
   }
   SWAGE_ASSIGN_OR_RETURN(TokenizerParts parsed, ParseTokenizerJson(tokenizer_json));
-  SWAGE_ASSIGN_OR_RETURN(const std::optional<std::string> bos, ParseBosToken(tokenizer_config_json));
+  SWAGE_ASSIGN_OR_RETURN(const std::optional<std::string> bos,
+                         ParseBosToken(tokenizer_config_json));
   std::optional<int32_t> bos_id;
   if (bos) {
     const auto found = parsed.id_of_token.find(*bos);

@@ -28,7 +28,8 @@ size_t WithoutTrailingSpace(std::string_view text, size_t end) {
 }
 
 size_t AfterLeadingSpace(std::string_view text, size_t begin) {
-  while (begin < text.size() && IsWhiteSpace(DecodeUtf8At(text, begin))) begin += Utf8SequenceAt(text, begin);
+  while (begin < text.size() && IsWhiteSpace(DecodeUtf8At(text, begin)))
+    begin += Utf8SequenceAt(text, begin);
   return begin;
 }
 
@@ -51,7 +52,8 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(s
   for (size_t t = 0; t < tokens_.size(); ++t) {
     uint64_t node = 0;
     for (const char c : tokens_[t].content) {
-      const auto [edge, is_new] = edges_.try_emplace(node << 8 | static_cast<uint8_t>(c), static_cast<int32_t>(token_of_node_.size()));
+      const auto [edge, is_new] = edges_.try_emplace(node << 8 | static_cast<uint8_t>(c),
+                                                     static_cast<int32_t>(token_of_node_.size()));
       if (is_new) token_of_node_.push_back(-1);
       node = static_cast<uint64_t>(edge->second);
     }
@@ -82,8 +84,10 @@ void AddedTokenMatcher::Split(std::string_view text, const Sink& sink) const {
     }
     const AddedToken& token = tokens_[found];
     size_t begin = at, end = at + token.content.size();
-    at = end;  // the search goes on here even if the token is then refused, or takes the white space after it
-    if (token.single_word && ((begin > 0 && IsWordAt(text, CharacterBefore(text, begin))) || (end < text.size() && IsWordAt(text, end)))) {
+    at = end;  // the search goes on here even if the token is then refused, or takes the white
+               // space after it
+    if (token.single_word && ((begin > 0 && IsWordAt(text, CharacterBefore(text, begin))) ||
+                              (end < text.size() && IsWordAt(text, end)))) {
       continue;
     }
     if (token.lstrip) begin = std::max(WithoutTrailingSpace(text, begin), done);

@@ -26,7 +26,8 @@ class AddedTokenMatcher {
  public:
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
   using Sink = std::function<void(std::string_view piece, std::optional<int32_t> id)>;
-  // Calls `sink` with the pieces of `text` (valid UTF-8) in order: a token's, with its id, or what lies between.
+  // Calls `sink` with the pieces of `text` (valid UTF-8) in order: a token's, with its id, or what
+  // lies between.
   void Split(std::string_view text, const Sink& sink) const;
   bool empty() const { return tokens_.empty(); }
 

@@ -74,25 +74,29 @@ void Bpe::MergeShort(std::vector<int32_t>* ids, size_t first) const {
 
 void Bpe::MergeLong(std::vector<int32_t>* ids, size_t first) const {
   struct Symbol {
-    int32_t id;      // -1: merged into the one before
+    int32_t id;  // -1: merged into the one before
     uint32_t prev, next;
   };
   struct Candidate {
     int32_t rank;
     uint32_t left;
     int32_t left_id, right_id, result;
-    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
+    bool operator>(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : left > other.left;
+    }
   };
   constexpr uint32_t kEnd = std::numeric_limits<uint32_t>::max();
   const uint32_t n = static_cast<uint32_t>(ids->size() - first);
   std::vector<Symbol> symbols(n);
-  for (uint32_t i = 0; i < n; ++i) symbols[i] = {(*ids)[first + i], i == 0 ? kEnd : i - 1, i + 1 == n ? kEnd : i + 1};
+  for (uint32_t i = 0; i < n; ++i)
+    symbols[i] = {(*ids)[first + i], i == 0 ? kEnd : i - 1, i + 1 == n ? kEnd : i + 1};
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
   const auto offer = [&](uint32_t left) {
     const uint32_t right = symbols[left].next;
     if (right == kEnd) return;
     const MergeRow* row = FindMerge(symbols[left].id, symbols[right].id);
-    if (row != nullptr) queue.push({row->rank, left, symbols[left].id, symbols[right].id, row->result});
+    if (row != nullptr)
+      queue.push({row->rank, left, symbols[left].id, symbols[right].id, row->result});
   };
   for (uint32_t i = 0; i < n; ++i) offer(i);
   while (!queue.empty()) {
@@ -100,7 +104,8 @@ void Bpe::MergeLong(std::vector<int32_t>* ids, size_t first) const {
     queue.pop();
     Symbol& left = symbols[best.left];
     // A candidate is stale once either of its two symbols has been merged.
-    if (left.id != best.left_id || left.next == kEnd || symbols[left.next].id != best.right_id) continue;
+    if (left.id != best.left_id || left.next == kEnd || symbols[left.next].id != best.right_id)
+      continue;
     Symbol& right = symbols[left.next];
     left.id = best.result;
     left.next = right.next;

@@ -14,16 +14,18 @@
 namespace swage {
 
 struct MergeRow {
-  int32_t rank = 0;   // the lowest is merged first
+  int32_t rank = 0;  // the lowest is merged first
   int32_t result = 0;
 };
 
 struct BpeTables {
-  std::array<int32_t, 256> byte_id{};                       // -1: the vocabulary lacks the byte
-  absl::flat_hash_map<uint64_t, MergeRow> merges;           // left << 32 | right
-  absl::flat_hash_map<std::string, int32_t> whole_words;    // by bytes; used when merges are ignored for known words
-  std::optional<int32_t> unknown;                           // stands for a byte that the vocabulary lacks; else it is dropped
-  bool fuse_unknown = false;                                // neighbours become one
+  std::array<int32_t, 256> byte_id{};              // -1: the vocabulary lacks the byte
+  absl::flat_hash_map<uint64_t, MergeRow> merges;  // left << 32 | right
+  absl::flat_hash_map<std::string, int32_t>
+      whole_words;  // by bytes; used when merges are ignored for known words
+  std::optional<int32_t>
+      unknown;                // stands for a byte that the vocabulary lacks; else it is dropped
+  bool fuse_unknown = false;  // neighbours become one
 };
 
 // Immutable after construction; thread-safe.

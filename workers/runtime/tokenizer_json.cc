@@ -15,12 +15,15 @@ constexpr size_t kMaxAddedTokens = 1u << 20;
 constexpr size_t kMaxSteps = 64;
 
 Status Unsupported(std::string_view what) {
-  return Error(StatusCode::kUnimplemented, "UNSUPPORTED_TOKENIZER", Cat("tokenizer.json: ", what, " is not supported"),
-               "supported are byte-level BPE tokenizers: model BPE, pre-tokenizer and decoder ByteLevel, no normalizer");
+  return Error(StatusCode::kUnimplemented, "UNSUPPORTED_TOKENIZER",
+               Cat("tokenizer.json: ", what, " is not supported"),
+               "supported are byte-level BPE tokenizers: model BPE, pre-tokenizer and decoder "
+               "ByteLevel, no normalizer");
 }
 
 Status BadField(std::string_view what) {
-  return InvalidInput("TOKENIZER_FIELD", Cat("tokenizer.json: ", what), "check that the file is complete and unchanged");
+  return InvalidInput("TOKENIZER_FIELD", Cat("tokenizer.json: ", what),
+                      "check that the file is complete and unchanged");
 }
 
 // The value of `key`, or null when there is none.
@@ -43,26 +46,35 @@ std::string GetString(const json& object, const char* key) {
 
 std::optional<int32_t> AsId(const json& value) {
   if (!value.is_number_integer()) return std::nullopt;
-  const bool fits = value.is_number_unsigned() ? value.get<uint64_t>() <= std::numeric_limits<int32_t>::max()
-                                               : value.get<int64_t>() >= 0;
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() <= std::numeric_limits<int32_t>::max()
+                        : value.get<int64_t>() >= 0;
   if (!fits) return std::nullopt;
   return value.get<int32_t>();
 }
 
-bool IsEmptyOrNull(const json& value) { return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()); }
+bool IsEmptyOrNull(const json& value) {
+  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
+}
 
 Status CheckModel(const json& model) {
   if (!model.is_object()) return BadField("there is no model");
   const std::string type = GetString(model, "type");
   if (!type.empty() && type != "BPE") return Unsupported(Cat("a model of type ", type));
   if (!Get(model, "vocab").is_object()) {
-    return type.empty() ? Unsupported("a model without type whose vocab is no map") : BadField("model.vocab is no map");
+    return type.empty() ? Unsupported("a model without type whose vocab is no map")
+                        : BadField("model.vocab is no map");
   }
-  if (!Get(model, "merges").is_array()) return type.empty() ? Unsupported("a model without merges") : BadField("model.merges is no list");
-  if (GetBool(model, "byte_fallback", false)) return Unsupported("BPE with byte_fallback (a SentencePiece tokenizer)");
+  if (!Get(model, "merges").is_array())
+    return type.empty() ? Unsupported("a model without merges")
+                        : BadField("model.merges is no list");
+  if (GetBool(model, "byte_fallback", false))
+    return Unsupported("BPE with byte_fallback (a SentencePiece tokenizer)");
   const json& dropout = Get(model, "dropout");
-  if (!dropout.is_null() && !(dropout.is_number() && dropout.get<double>() == 0)) return Unsupported("BPE dropout");
-  if (!IsEmptyOrNull(Get(model, "continuing_subword_prefix"))) return Unsupported("continuing_subword_prefix");
+  if (!dropout.is_null() && !(dropout.is_number() && dropout.get<double>() == 0))
+    return Unsupported("BPE dropout");
+  if (!IsEmptyOrNull(Get(model, "continuing_subword_prefix")))
+    return Unsupported("continuing_subword_prefix");
   if (!IsEmptyOrNull(Get(model, "end_of_word_suffix"))) return Unsupported("end_of_word_suffix");
   return absl::OkStatus();
 }
@@ -70,7 +82,9 @@ Status CheckModel(const json& model) {
 Status ReadVocab(const json& model, TokenizerParts* parts) {
   for (const auto& [token, value] : Get(model, "vocab").items()) {
     const std::optional<int32_t> id = AsId(value);
-    if (!id) return BadField(Cat("the id of the token ", token.substr(0, 100), " is no number from 0 to 2^31-1"));
+    if (!id)
+      return BadField(
+          Cat("the id of the token ", token.substr(0, 100), " is no number from 0 to 2^31-1"));
     parts->id_of_token[token] = *id;
     std::optional<std::string> bytes = BytesOfToken(token);
     if (bytes && GetBool(model, "ignore_merges", false)) parts->bpe.whole_words[*bytes] = *id;
@@ -113,7 +127,8 @@ Status ReadMerges(const json& model, TokenizerParts* parts) {
     // Files converted from merges.txt may still carry its first line.
     if (merge.is_string() && StartsWith(merge.get_ref<const std::string&>(), "#version")) continue;
     std::string left, right;
-    if (!ReadPair(merge, &left, &right)) return BadField(Cat("merge ", rank, " is no pair of tokens"));
+    if (!ReadPair(merge, &left, &right))
+      return BadField(Cat("merge ", rank, " is no pair of tokens"));
     int32_t ids[3];
     const std::string* tokens[3] = {&left, &right, nullptr};
     const std::string joined = left + right;
@@ -121,7 +136,8 @@ Status ReadMerges(const json& model, TokenizerParts* parts) {
     for (int i = 0; i < 3; ++i) {
       const auto found = parts->id_of_token.find(*tokens[i]);
       if (found == parts->id_of_token.end()) {
-        return BadField(Cat("merge ", rank, " needs the token ", tokens[i]->substr(0, 100), ", which is not in the vocabulary"));
+        return BadField(Cat("merge ", rank, " needs the token ", tokens[i]->substr(0, 100),
+                            ", which is not in the vocabulary"));
       }
       ids[i] = found->second;
     }
@@ -178,7 +194,8 @@ Status ReadStep(const json& node, bool last, std::vector<SplitStep>* steps) {
     steps->push_back(std::move(step));
     return absl::OkStatus();
   }
-  if (type != "ByteLevel") return Unsupported(Cat("the pre-tokenizer ", type.empty() ? "without type" : type));
+  if (type != "ByteLevel")
+    return Unsupported(Cat("the pre-tokenizer ", type.empty() ? "without type" : type));
   if (!last) return Unsupported("a pre-tokenizer after ByteLevel");
   SplitStep step;
   if (GetBool(node, "use_regex", true)) {
@@ -199,27 +216,32 @@ Status ReadPreTokenizer(const json& node, std::vector<SplitStep>* steps) {
     nodes.clear();
     for (const json& item : list) nodes.push_back(&item);
   }
-  for (size_t i = 0; i < nodes.size(); ++i) SWAGE_RETURN_IF_ERROR(ReadStep(*nodes[i], i + 1 == nodes.size(), steps));
-  if (GetString(*nodes.back(), "type") != "ByteLevel") return Unsupported("a pre-tokenizer that does not end in ByteLevel");
+  for (size_t i = 0; i < nodes.size(); ++i)
+    SWAGE_RETURN_IF_ERROR(ReadStep(*nodes[i], i + 1 == nodes.size(), steps));
+  if (GetString(*nodes.back(), "type") != "ByteLevel")
+    return Unsupported("a pre-tokenizer that does not end in ByteLevel");
   return absl::OkStatus();
 }
 
 Status CheckDecoder(const json& node) {
   if (GetString(node, "type") == "ByteLevel") return absl::OkStatus();
   const json& list = Get(node, "decoders");
-  if (GetString(node, "type") == "Sequence" && list.is_array() && list.size() == 1) return CheckDecoder(list[0]);
+  if (GetString(node, "type") == "Sequence" && list.is_array() && list.size() == 1)
+    return CheckDecoder(list[0]);
   return Unsupported(Cat("the decoder ", node.is_null() ? "null" : GetString(node, "type")));
 }
 
 Status ReadAdded(const json& list, TokenizerParts* parts) {
   if (list.is_null()) return absl::OkStatus();
-  if (!list.is_array() || list.size() > kMaxAddedTokens) return BadField(Cat("added_tokens is no list of at most ", kMaxAddedTokens));
+  if (!list.is_array() || list.size() > kMaxAddedTokens)
+    return BadField(Cat("added_tokens is no list of at most ", kMaxAddedTokens));
   for (const json& node : list) {
     AddedToken token;
     token.content = GetString(node, "content");
     const std::optional<int32_t> id = AsId(Get(node, "id"));
     if (!id || token.content.size() > kMaxAddedTokenBytes) {
-      return BadField(Cat("the added token ", token.content.substr(0, 100), " has no valid id or more than ", kMaxAddedTokenBytes, " bytes"));
+      return BadField(Cat("the added token ", token.content.substr(0, 100),
+                          " has no valid id or more than ", kMaxAddedTokenBytes, " bytes"));
     }
     if (token.content.empty()) continue;
     // A token that the model has too keeps the model's id.
@@ -240,7 +262,8 @@ Status ReadAdded(const json& list, TokenizerParts* parts) {
 StatusOr<TokenizerParts> ParseTokenizerJson(std::string_view text) {
   const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) {
-    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer.json is not a JSON object", "check that the file is complete");
+    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer.json is not a JSON object",
+                        "check that the file is complete");
   }
   TokenizerParts parts;
   const json& normalizer = Get(root, "normalizer");
@@ -262,7 +285,8 @@ StatusOr<std::optional<std::string>> ParseBosToken(std::string_view text) {
   if (text.empty()) return std::optional<std::string>();
   const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) {
-    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer_config.json is not a JSON object", "check that the file is complete");
+    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer_config.json is not a JSON object",
+                        "check that the file is complete");
   }
   const json& token = Get(root, "bos_token");
   if (token.is_string()) return std::optional(token.get<std::string>());

@@ -1,4 +1,5 @@
-// Reads tokenizer.json and tokenizer_config.json into plain parts; refuses what the parts cannot express.
+// Reads tokenizer.json and tokenizer_config.json into plain parts; refuses what the parts cannot
+// express.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct TokenizerParts {
 // Errors: TOKENIZER_NOT_JSON, TOKENIZER_FIELD, TOKENIZER_REGEX, UNSUPPORTED_TOKENIZER.
 StatusOr<TokenizerParts> ParseTokenizerJson(std::string_view json);
 
-// The content of bos_token in tokenizer_config.json; nullopt when there is none. `json` may be empty.
+// The content of bos_token in tokenizer_config.json; nullopt when there is none. `json` may be
+// empty.
 StatusOr<std::optional<std::string>> ParseBosToken(std::string_view json);
 
 }  // namespace swage

@@ -16,8 +16,8 @@ constexpr size_t kJitStackMin = 32 << 10, kJitStackMax = 4 << 20;
 
 Status Unsupported(std::string_view pattern, std::string_view what) {
   return Error(StatusCode::kUnimplemented, "UNSUPPORTED_TOKENIZER",
-               Cat("the tokenizer's pattern ", std::string(pattern.substr(0, 200)), " uses ", std::string(what),
-                   ", which cannot be matched exactly as its own library does"),
+               Cat("the tokenizer's pattern ", std::string(pattern.substr(0, 200)), " uses ",
+                   std::string(what), ", which cannot be matched exactly as its own library does"),
                "report the pattern, or use a model whose tokenizer has another one");
 }
 
@@ -40,22 +40,27 @@ std::string Later(std::string_view prefix) {
 
 // Items of a class that match the property; "" when it is not one of the known ones.
 std::string PropertyItems(std::string_view name) {
-  static const std::string_view kCategories[] = {"L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd", "Nl",
-                                                 "No", "P",  "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk",
-                                                 "So", "Z",  "Zs", "Zl", "Zp"};
+  static const std::string_view kCategories[] = {
+      "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc",
+      "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
   if (std::find(std::begin(kCategories), std::end(kCategories), name) != std::end(kCategories)) {
     // The letters first: a class's bitmap is faster than its properties.
-    const std::string_view ascii = name == "L" ? "A-Za-z" : name == "Lu" ? "A-Z" : name == "Ll" ? "a-z" : "";
+    const std::string_view ascii = name == "L"    ? "A-Za-z"
+                                   : name == "Lu" ? "A-Z"
+                                   : name == "Ll" ? "a-z"
+                                                  : "";
     return Cat(ascii, "\\p{", name, "}", Later(name));
   }
   // PCRE2's bare script names mean Script_Extensions.
   if (name == "Han") return Cat("\\p{sc:Han}", Later("Han"));
-  if (name == "Hiragana" || name == "Katakana" || name == "Hangul") return Cat("\\p{sc:", name, "}");
+  if (name == "Hiragana" || name == "Katakana" || name == "Hangul")
+    return Cat("\\p{sc:", name, "}");
   return "";
 }
 
 const char kWhiteSpaceItems[] =
-    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}"
+    "\\x{3000}";
 
 class Translator {
  public:
@@ -91,7 +96,8 @@ class Translator {
       return absl::OkStatus();
     }
     if (c == '(' && Ahead("(?")) {
-      static const std::string_view kGroups[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
+      static const std::string_view kGroups[] = {
+          "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
       for (const std::string_view group : kGroups) {
         if (Ahead(group)) {
           Copy(group.size());
@@ -133,14 +139,16 @@ class Translator {
     }
     const std::string_view name = in_.substr(at_ + 3, close - at_ - 3);
     const std::string items = PropertyItems(name);
-    if (items.empty()) return Unsupported(in_, Cat("the property ", std::string(name.substr(0, 40))));
+    if (items.empty())
+      return Unsupported(in_, Cat("the property ", std::string(name.substr(0, 40))));
     at_ = close + 1;
     return AddSet(items, negated);
   }
 
   Status CodePoint() {  // \uHHHH
     const std::string_view digits = in_.substr(at_ + 2, 4);
-    if (digits.size() != 4 || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+    if (digits.size() != 4 ||
+        digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
       return Unsupported(in_, "a malformed \\u escape");
     }
     out_ += Cat("\\x{", digits, "}");
@@ -166,7 +174,9 @@ class Translator {
       case 'w':
       case 'W':
         at_ += 2;
-        return AddSet(Cat("\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}", Later("L"), Later("M"), Later("Nd"), Later("Nl")), c == 'W');
+        return AddSet(Cat("\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}", Later("L"), Later("M"),
+                          Later("Nd"), Later("Nl")),
+                      c == 'W');
       case 'u':
         return CodePoint();
       case 'v':
@@ -184,7 +194,8 @@ class Translator {
         Copy(3);
         return absl::OkStatus();
       default: {
-        const bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c & 0x80);
+        const bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                          (c >= 'a' && c <= 'z') || (c & 0x80);
         if (word) return Unsupported(in_, Cat("the escape \\", c));
         Copy(2);
         return absl::OkStatus();
@@ -202,7 +213,8 @@ class Translator {
 
 StatusOr<std::string> TranslatePattern(std::string_view pattern) {
   if (pattern.size() > kMaxPatternBytes) {
-    return InvalidInput("TOKENIZER_REGEX", Cat("a pattern of ", pattern.size(), " bytes is longer than ", kMaxPatternBytes));
+    return InvalidInput("TOKENIZER_REGEX", Cat("a pattern of ", pattern.size(),
+                                               " bytes is longer than ", kMaxPatternBytes));
   }
   return Translator(pattern).Run();
 }
@@ -230,18 +242,20 @@ StatusOr<Regex> Regex::Compile(std::string_view pattern) {
   pcre2_set_parens_nest_limit_8(context, 100);
   int error = 0;
   size_t where = 0;
-  pcre2_code_8* code = pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(),
-                                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &where, context);
+  pcre2_code_8* code = pcre2_compile_8(
+      reinterpret_cast<PCRE2_SPTR8>(translated.data()), translated.size(),
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &where, context);
   pcre2_compile_context_free_8(context);
   if (code == nullptr) {
     unsigned char message[256] = {};
     pcre2_get_error_message_8(error, message, sizeof message);
     return InvalidInput("TOKENIZER_REGEX",
-                        Cat("the tokenizer's pattern ", pattern.substr(0, 200), " does not compile: ",
-                            std::string(reinterpret_cast<char*>(message))),
+                        Cat("the tokenizer's pattern ", pattern.substr(0, 200),
+                            " does not compile: ", std::string(reinterpret_cast<char*>(message))),
                         "check tokenizer.json");
   }
-  // Without JIT (a machine that forbids executable memory) the interpreter gives the same matches, more slowly.
+  // Without JIT (a machine that forbids executable memory) the interpreter gives the same matches,
+  // more slowly.
   pcre2_jit_compile_8(code, PCRE2_JIT_COMPLETE);
   return Regex(code);
 }
@@ -255,11 +269,14 @@ Regex& Regex::operator=(Regex&& other) noexcept {
 
 Regex::~Regex() { pcre2_code_free_8(code_); }
 
-bool Regex::Find(std::string_view text, size_t from, Scratch* scratch, size_t* begin, size_t* end) const {
+bool Regex::Find(std::string_view text, size_t from, Scratch* scratch, size_t* begin,
+                 size_t* end) const {
   const auto* subject = reinterpret_cast<PCRE2_SPTR8>(text.data());
-  int rc = pcre2_match_8(code_, subject, text.size(), from, PCRE2_NO_UTF_CHECK, scratch->data_, scratch->context_);
+  int rc = pcre2_match_8(code_, subject, text.size(), from, PCRE2_NO_UTF_CHECK, scratch->data_,
+                         scratch->context_);
   if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {  // the interpreter keeps its frames on the heap
-    rc = pcre2_match_8(code_, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, scratch->data_, scratch->context_);
+    rc = pcre2_match_8(code_, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                       scratch->data_, scratch->context_);
   }
   if (rc < 0) return false;
   const size_t* range = pcre2_get_ovector_pointer_8(scratch->data_);

@@ -1,9 +1,11 @@
-// Patterns of tokenizer.json on PCRE2. The library that defines the format searches with Oniguruma (Ruby syntax,
-// Unicode 16); PCRE2 10.42 knows Unicode 14 and differs in some details, so a pattern is translated first:
-//   \s, \d, \w, \p{..}  become explicit classes, with the code points assigned after Unicode 14 added
-//   ^ and $             match at every line, \v is VT, \uHHHH is a code point, as in Ruby
-// What the two syntaxes read differently (nested classes, "{n}+", \b, (?m), ...) is refused: UNSUPPORTED_TOKENIZER.
-// Known rest: U+1171E changed from Mn to Mc after Unicode 14, which \p{Mn} and \p{Mc} alone can tell.
+// Patterns of tokenizer.json on PCRE2. The library that defines the format searches with Oniguruma
+// (Ruby syntax, Unicode 16); PCRE2 10.42 knows Unicode 14 and differs in some details, so a pattern
+// is translated first:
+//   \s, \d, \w, \p{..}  become explicit classes, with the code points assigned after Unicode 14
+//   added ^ and $             match at every line, \v is VT, \uHHHH is a code point, as in Ruby
+// What the two syntaxes read differently (nested classes, "{n}+", \b, (?m), ...) is refused:
+// UNSUPPORTED_TOKENIZER. Known rest: U+1171E changed from Mn to Mc after Unicode 14, which \p{Mn}
+// and \p{Mc} alone can tell.
 #pragma once
 
 #include <cstddef>
@@ -54,8 +56,8 @@ class Regex {
   Regex& operator=(Regex&& other) noexcept;
   ~Regex();
 
-  // The leftmost match that begins at or after `from`. `text` must be valid UTF-8, `from` at a character.
-  // False also when a match limit was exceeded. Thread-safe with a Scratch per thread.
+  // The leftmost match that begins at or after `from`. `text` must be valid UTF-8, `from` at a
+  // character. False also when a match limit was exceeded. Thread-safe with a Scratch per thread.
   bool Find(std::string_view text, size_t from, Scratch* scratch, size_t* begin, size_t* end) const;
 
  private:

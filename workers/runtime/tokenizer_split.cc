@@ -12,9 +12,11 @@ struct Part {
   bool match;
 };
 
-// Walks the matches in order. An empty match directly after another match is not one: the search moves on by a character.
+// Walks the matches in order. An empty match directly after another match is not one: the search
+// moves on by a character.
 template <typename OnMatch>
-void ForEachMatch(const SplitStep& step, std::string_view text, Regex::Scratch* scratch, OnMatch on_match) {
+void ForEachMatch(const SplitStep& step, std::string_view text, Regex::Scratch* scratch,
+                  OnMatch on_match) {
   size_t from = 0, last_end = std::string_view::npos;
   while (from <= text.size()) {
     size_t begin = 0, end = 0;
@@ -84,7 +86,8 @@ std::vector<Part> Behave(SplitBehavior behavior, const std::vector<Part>& parts)
     case SplitBehavior::kIsolated:
       return parts;
     case SplitBehavior::kRemoved:
-      std::copy_if(parts.begin(), parts.end(), std::back_inserter(out), [](const Part& part) { return !part.match; });
+      std::copy_if(parts.begin(), parts.end(), std::back_inserter(out),
+                   [](const Part& part) { return !part.match; });
       return out;
     case SplitBehavior::kMergedWithPrevious:
       return MergeWithPrevious(parts);
@@ -106,10 +109,12 @@ std::vector<Part> Behave(SplitBehavior behavior, const std::vector<Part>& parts)
 }  // namespace
 
 bool PreTokenizer::transient() const {
-  return std::any_of(steps_.begin(), steps_.end(), [](const SplitStep& step) { return step.add_prefix_space; });
+  return std::any_of(steps_.begin(), steps_.end(),
+                     [](const SplitStep& step) { return step.add_prefix_space; });
 }
 
-void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch* scratch, const Sink& sink) const {
+void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch* scratch,
+                           const Sink& sink) const {
   if (piece.empty()) return;
   if (index == steps_.size()) {
     sink(piece);
@@ -121,7 +126,9 @@ void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch*
     prefixed = Cat(" ", piece);
     piece = prefixed;
   }
-  const auto next = [&](size_t begin, size_t end) { RunFrom(index + 1, piece.substr(begin, end - begin), scratch, sink); };
+  const auto next = [&](size_t begin, size_t end) {
+    RunFrom(index + 1, piece.substr(begin, end - begin), scratch, sink);
+  };
   if (step.behavior == SplitBehavior::kIsolated) {  // the usual case needs no list
     size_t done = 0;
     ForEachMatch(step, piece, scratch, [&](size_t begin, size_t end) {
@@ -132,7 +139,8 @@ void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch*
     next(done, piece.size());
     return;
   }
-  for (const Part& part : Behave(step.behavior, Parts(step, piece, scratch))) next(part.begin, part.end);
+  for (const Part& part : Behave(step.behavior, Parts(step, piece, scratch)))
+    next(part.begin, part.end);
 }
 
 }  // namespace swage

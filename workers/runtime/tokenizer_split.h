@@ -32,13 +32,16 @@ class PreTokenizer {
  public:
   using Sink = std::function<void(std::string_view word)>;
   explicit PreTokenizer(std::vector<SplitStep> steps) : steps_(std::move(steps)) {}
-  // Calls `sink` with each word of `text` (valid UTF-8), in order. A word lies inside `text`, unless `transient`:
-  // with a prefix space added it lives only during the call.
-  void Run(std::string_view text, Regex::Scratch* scratch, const Sink& sink) const { RunFrom(0, text, scratch, sink); }
+  // Calls `sink` with each word of `text` (valid UTF-8), in order. A word lies inside `text`,
+  // unless `transient`: with a prefix space added it lives only during the call.
+  void Run(std::string_view text, Regex::Scratch* scratch, const Sink& sink) const {
+    RunFrom(0, text, scratch, sink);
+  }
   bool transient() const;
 
  private:
-  void RunFrom(size_t step, std::string_view piece, Regex::Scratch* scratch, const Sink& sink) const;
+  void RunFrom(size_t step, std::string_view piece, Regex::Scratch* scratch,
+               const Sink& sink) const;
 
   std::vector<SplitStep> steps_;
 };

@@ -49,7 +49,9 @@ size_t Utf8SequenceAt(std::string_view text, size_t at) {
 }
 
 uint32_t DecodeUtf8At(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[at + i])); };
+  const auto byte = [&](size_t i) {
+    return static_cast<uint32_t>(static_cast<uint8_t>(text[at + i]));
+  };
   const uint32_t lead = byte(0);
   if (lead < 0x80) return lead;
   if (lead < 0xE0) return (lead & 0x1F) << 6 | (byte(1) & 0x3F);
@@ -101,8 +103,9 @@ std::string ReplaceInvalidUtf8(std::string_view text) {
 }
 
 bool IsWhiteSpace(uint32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 const std::array<std::string, 256>& ByteAlphabet() {

@@ -1,0 +1,153 @@
+#include "workers/recipe/estimate.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_map.h"
+#include "workers/recipe/scheme.h"
+
+namespace swage {
+namespace {
+
+// Memory, following the runtime: weights are mapped, so only what is computed with is counted.
+//   peak = process + text + max(quantizing, evaluating)
+//   quantizing = one block in f32 + its codes, scales and packed words
+//   evaluating = one block in f32 + the head in f32, twice (original and compressed) + hidden
+//   states of the windows,
+//                twice, each at most kHiddenBytes + working memory + two chunks of logits
+constexpr double kProcessBytes = 96e6;
+constexpr double kTextBytes = 32e6;  // the text, its tokens
+constexpr double kHiddenBytes = 256 << 20;
+constexpr double kWorkingBytes = 128 << 20;
+constexpr double kLogitsBytes = 32 << 20;
+
+// Time, on the slowest machine that we support (two cores with AVX2): products at kFlopsPerSecond,
+// weights quantized at kQuantizeBytesPerSecond of f32, files read and written at
+// kFileBytesPerSecond, and a start that is always paid.
+constexpr double kFlopsPerSecond = 60e9;
+constexpr double kQuantizeBytesPerSecond = 400e6;
+constexpr double kFileBytesPerSecond = 200e6;
+constexpr double kStartSeconds = 0.5;
+// A text whose length is not known here, when the recipe takes all of its windows.
+constexpr double kUnknownTextTokens = 1 << 18;
+
+double DTypeBytesOf(const ModelConfig& config) { return config.dtype == "float32" ? 4 : 2; }
+
+struct Weights {
+  double quantized = 0, dense = 0;  // elements of linears, by what happens to them
+  double block = 0, head = 0, other = 0;
+};
+
+Weights CountWeights(const Plan& plan, const ModelConfig& config,
+                     const std::vector<LinearShape>& shapes,
+                     const absl::flat_hash_map<std::string, const LinearPlan*>& plans) {
+  const Architecture* architecture = FindArchitecture(config.architecture);
+  SWAGE_CHECK(architecture != nullptr, "unknown architecture ", config.architecture);
+  Weights weights;
+  double linears = 0;
+  for (const LinearShape& shape : shapes) {
+    const double elements = static_cast<double>(shape.out) * static_cast<double>(shape.in);
+    (plans.contains(shape.module) ? weights.quantized : weights.dense) += elements;
+    linears += elements;
+    if (shape.bias) weights.other += static_cast<double>(shape.out);
+  }
+  const double vocabulary = static_cast<double>(config.vocab) * static_cast<double>(config.hidden);
+  const double in_blocks = linears - (config.tie_embeddings ? 0 : vocabulary);
+  weights.block = config.layers > 0 ? in_blocks / static_cast<double>(config.layers) : 0;
+  weights.head = vocabulary;
+  const double norms =
+      static_cast<double>(config.layers) * static_cast<double>(architecture->norms.size()) + 1;
+  weights.other +=
+      vocabulary + norms * static_cast<double>(config.hidden);  // the embedding, and all norms
+  return weights;
+}
+
+double EvaluatedTokens(const Recipe& recipe) {
+  if (!recipe.evaluate) return 0;
+  if (recipe.evaluate->samples == 0) return kUnknownTextTokens;
+  return static_cast<double>(recipe.evaluate->samples) *
+         static_cast<double>(recipe.evaluate->window + 1);
+}
+
+double PeakBytes(const Weights& weights, const ModelConfig& config, double tokens) {
+  const double block = 4 * weights.block;
+  const double quantizing = 2 * block;
+  double evaluating = 0;
+  if (tokens > 0) {
+    const double hidden = std::min(kHiddenBytes, tokens * static_cast<double>(config.hidden) * 4);
+    const double widest = static_cast<double>(config.hidden * 4 + config.ffn * 3 +
+                                              config.heads * config.head_dim * 4) *
+                          4;
+    const double working = std::min(kWorkingBytes, tokens * widest);
+    const double logits = std::min(kLogitsBytes, tokens * static_cast<double>(config.vocab) * 4);
+    evaluating = block + 2 * (4 * weights.head + hidden + logits) + working;
+  }
+  return kProcessBytes + kTextBytes + std::max(quantizing, evaluating);
+}
+
+double Seconds(const Weights& weights, const ModelConfig& config, double tokens, double window,
+               double artifact_bytes) {
+  const double layers = static_cast<double>(config.layers);
+  // Two operations a weight and token; attention reads half of the window on average, for scores
+  // and for values.
+  const double per_token =
+      2 * (weights.block * layers + weights.head) +
+      2 * layers * window * static_cast<double>(config.heads * config.head_dim);
+  const double forward =
+      2 * tokens * per_token / kFlopsPerSecond;  // the original and the compressed model
+  const double quantize = 4 * weights.quantized / kQuantizeBytesPerSecond;
+  const double model_bytes =
+      (weights.quantized + weights.dense + weights.other) * DTypeBytesOf(config);
+  return kStartSeconds + forward + quantize +
+         (2 * model_bytes + 3 * artifact_bytes) / kFileBytesPerSecond;
+}
+
+}  // namespace
+
+std::vector<LinearShape> LinearShapes(const ModelConfig& config) {
+  const Architecture* architecture = FindArchitecture(config.architecture);
+  SWAGE_CHECK(architecture != nullptr, "unknown architecture ", config.architecture);
+  const std::vector<LinearSpec> linears = architecture->linears(config);
+  int64_t groups = 0;
+  for (const LinearSpec& linear : linears)
+    groups = std::max<int64_t>(groups, linear.input_group + 1);
+  std::vector<LinearShape> shapes;
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::string prefix = BlockPrefix(config, layer);
+    for (const LinearSpec& linear : linears) {
+      shapes.push_back({prefix + linear.module, linear.out, linear.in, linear.bias,
+                        layer * groups + linear.input_group});
+    }
+  }
+  if (!config.tie_embeddings) {
+    shapes.push_back({std::string(architecture->lm_head), config.vocab, config.hidden, false,
+                      config.layers * groups});
+  }
+  return shapes;
+}
+
+Estimate EstimateOf(const Plan& plan, const ModelConfig& config) {
+  absl::flat_hash_map<std::string, const LinearPlan*> plans;
+  for (const LinearPlan& linear : plan.quantized) plans[linear.module] = &linear;
+  const std::vector<LinearShape> shapes = LinearShapes(config);
+  const Weights weights = CountWeights(plan, config, shapes, plans);
+  Estimate estimate;
+  double bits = 0;
+  uint64_t bytes = static_cast<uint64_t>((weights.dense + weights.other) * DTypeBytesOf(config));
+  for (const LinearShape& shape : shapes) {
+    const auto found = plans.find(shape.module);
+    if (found == plans.end()) continue;
+    const StoredSize size = StoredSizeOf(*found->second, shape.out, shape.in);
+    bytes += size.bytes;
+    bits += static_cast<double>(size.bits);
+  }
+  const double tokens = EvaluatedTokens(plan.recipe);
+  const double window =
+      plan.recipe.evaluate ? static_cast<double>(plan.recipe.evaluate->window) : 0;
+  estimate.artifact_bytes = bytes;
+  estimate.bits_per_weight = weights.quantized > 0 ? bits / weights.quantized : 0;
+  estimate.peak_host_bytes = static_cast<uint64_t>(PeakBytes(weights, config, tokens));
+  estimate.seconds = Seconds(weights, config, tokens, window, static_cast<double>(bytes));
+  return estimate;
+}
+
+}  // namespace swage
