@@ -39,13 +39,16 @@ class ArtifactClient {
   ArtifactClient(std::string address, std::string tenant, int retry_ms = 30000);
   ~ArtifactClient();
   void SetTraceParent(const SpanContext& parent);
+  void Cancel();  // from any thread: calls in flight and later ones fail with CANCELLED
 
   // Hashes, asks what is missing, sends that, commits. alias may be "".
   StatusOr<ArtifactInfo> UploadFolder(const std::string& dir, const std::string& kind, const std::string& alias,
                                       const TransferCallback& progress);
   // The same, but prepares it as the result of a job: nothing becomes visible. Returns the artifact id.
+  // `before_prepare` (may be null) runs when all objects are there; an error from it ends the call before Prepare.
   StatusOr<std::string> PrepareFolder(const std::string& dir, const std::string& job, const TokenFields& token,
-                                      const TransferCallback& progress);
+                                      const TransferCallback& progress,
+                                      const std::function<Status()>& before_prepare = nullptr);
   // One file as one object; visible to nobody until a manifest names it.
   StatusOr<Digest> UploadFile(const std::string& path, const std::string& upload_id);
   // Commits a manifest over objects that are in the store already (control pins a job's inputs with it).
@@ -58,13 +61,16 @@ class ArtifactClient {
   // resumed; every file is verified, synced, renamed into place. Never leaves a wrong file under its final name.
   Status Download(const std::string& id_or_alias, const std::string& dir, const TransferCallback& progress);
   Status DownloadObject(const Digest& object, const std::string& path);
+  // Bytes [offset, offset + size) of a file of an artifact; beyond its end: OUT_OF_RANGE.
+  StatusOr<std::string> ReadRange(const std::string& id_or_alias, const std::string& path, uint64_t offset, uint64_t size);
   StatusOr<std::string> ReadObject(const Digest& object, uint64_t max_bytes);
   StatusOr<uint64_t> ObjectSize(const Digest& object);  // NOT_FOUND/OBJECT_MISSING
   StatusOr<ArtifactInfo> SetAlias(const std::string& alias, const std::string& id);
   Status Delete(const std::string& id_or_alias);
 
+  struct State;  // services/kit/artifact_state.h; of the client's own files
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

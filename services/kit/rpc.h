@@ -14,6 +14,7 @@
 namespace swage {
 
 // google.rpc.Status with ErrorInfo{reason, domain "swage.dev", metadata{next_step}} in the details, and back.
+// A bare UNAVAILABLE (nobody of ours answered) comes back with reason UNREACHABLE.
 grpc::Status ToGrpc(const Status& status);
 Status FromGrpc(const grpc::Status& status);
 
@@ -26,12 +27,15 @@ SpanContext TraceOf(const grpc::ServerContextBase& context);
 // "" -> "default"; otherwise 1-63 of [a-z0-9-] starting with a letter, else INVALID_ARGUMENT/BAD_TENANT.
 StatusOr<std::string> CheckTenant(const std::string& tenant);
 
-// A running gRPC server with health and reflection.
+class DeadlineKeeper;
+
+// A running gRPC server with health and reflection. Thread-safe.
 class RpcServer {
  public:
-  // `addresses`: "127.0.0.1:0" (the port is chosen), "unix:/path" (made 0600; a stale socket is removed). The services must outlive it.
-  // A caller without a deadline is given one (limits::kUnaryDeadlineMs is not imposed on streams): calls without a deadline
-  // are refused with INVALID_ARGUMENT/DEADLINE_MISSING unless they are health or reflection.
+  // `addresses`: "127.0.0.1:0" (the port is chosen), "unix:/path" (made 0600; a stale socket is removed, a live one is
+  // UNAVAILABLE/ADDRESS_IN_USE). The services must outlive it.
+  // Every call has a deadline: a caller that brings none is given one (limits::kGivenUnaryDeadlineMs,
+  // kGivenStreamDeadlineMs); when it passes, the call is cancelled. Health and reflection are left alone.
   static StatusOr<std::unique_ptr<RpcServer>> Start(const std::vector<std::string>& addresses,
                                                     const std::vector<grpc::Service*>& services);
   ~RpcServer();
@@ -42,6 +46,8 @@ class RpcServer {
  private:
   RpcServer() = default;
   std::vector<std::string> addresses_;
+  std::vector<std::string> service_names_;
+  std::shared_ptr<DeadlineKeeper> keeper_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -1,0 +1,260 @@
+#include "services/control/directory.h"
+
+#include <algorithm>
+
+#include "base/digest.h"
+#include "base/limits.h"
+#include "base/rng.h"
+
+namespace swage {
+namespace {
+
+constexpr size_t kScanRows = 200;
+constexpr size_t kPendingCreates = 1000;  // that one List looks at
+constexpr int kMaxPage = 1000, kDefaultPage = 100;
+constexpr int kPutTries = 5;
+
+JobRecord QueuedFrom(const AdmittedJob& job) {
+  JobRecord record;
+  record.job = job;
+  record.state = JobState::kQueued;
+  record.pending_reason = "WAITING_FOR_SCHEDULER";
+  return record;
+}
+
+// A page token is an id and a checksum over it and the arguments, so that one from another listing is refused.
+std::string PageToken(const std::string& id, const std::string& tenant, const std::vector<JobState>& states) {
+  std::string bound = Cat("jobs\n", tenant, "\n", id);
+  for (const JobState state : states) bound += Cat("\n", JobStateName(state));
+  return Cat(id, Sha256Of(bound).Hex().substr(0, 12));
+}
+
+StatusOr<std::string> IdOfPageToken(const std::string& token, const std::string& tenant,
+                                    const std::vector<JobState>& states) {
+  const std::string id = token.substr(0, 26);
+  if (!IsJobId(id) || PageToken(id, tenant, states) != token) {
+    return InvalidInput("BAD_PAGE_TOKEN", "this page_token does not belong to a listing with these arguments",
+                        "repeat the listing from its first page with an empty page_token");
+  }
+  return id;
+}
+
+bool Wanted(const JobRecord& record, const std::vector<JobState>& states) {
+  return states.empty() || std::find(states.begin(), states.end(), record.state) != states.end();
+}
+
+Status WrongState(const std::string& kind, const JobRecord& record) {
+  const std::string next = kind == "delete"   ? "cancel the job first, or wait for its end"
+                           : kind == "retry"  ? "only a job that has failed or was cancelled is retried"
+                           : kind == "resume" ? "only a paused job is resumed"
+                                              : "the job is over; `swage job` shows how it ended";
+  return Precondition("WRONG_STATE", Cat("cannot ", kind, " jobs/", record.job.id, ": it is ", JobStateName(record.state)),
+                      next);
+}
+
+// OK(true): write the request; OK(false): it is so already.
+StatusOr<bool> Allowed(const std::string& kind, const JobRecord& record) {
+  const JobState state = record.state;
+  const bool active = !IsFinal(state) && state != JobState::kPaused;
+  if (kind == "cancel") {
+    if (state == JobState::kCancelled || state == JobState::kCancelling) return false;
+    if (IsFinal(state)) return WrongState(kind, record);
+    return true;
+  }
+  if (kind == "pause") {
+    if (state == JobState::kPaused) return false;
+    if (!active || state == JobState::kCancelling || state == JobState::kFinalizing) return WrongState(kind, record);
+    return true;
+  }
+  if (kind == "resume") {
+    if (state == JobState::kPaused) return true;
+    if (active && state != JobState::kCancelling) return false;
+    return WrongState(kind, record);
+  }
+  if (kind == "retry") {
+    if (state == JobState::kFailed || state == JobState::kCancelled) return true;
+    return WrongState(kind, record);
+  }
+  SWAGE_CHECK(kind == "delete", kind);
+  if (!IsFinal(state)) return WrongState(kind, record);
+  return true;
+}
+
+}  // namespace
+
+JobDirectory::JobDirectory(std::shared_ptr<StateStore> state, Clock* clock)
+    : state_(std::move(state)), clock_(clock), ids_(clock) {}
+
+// A create request is kept under its job's id, so that a job can be found before the leader has seen it.
+StatusOr<std::optional<JobRecord>> JobDirectory::Pending(const std::string& tenant, const std::string& id) {
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(RequestKey(tenant, id)));
+  if (!record) return std::optional<JobRecord>();
+  SWAGE_ASSIGN_OR_RETURN(const Request request, RequestFromJson(record->value));
+  return std::optional<JobRecord>(QueuedFrom(request.job));
+}
+
+StatusOr<JobView> JobDirectory::Get(const std::string& tenant, const std::string& id) {
+  // Request, then record: the leader writes the record and deletes the request in one step, so that looking in this
+  // order could miss both; hence the record once more.
+  for (int look = 0; look < 2; ++look) {
+    SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(JobKey(tenant, id)));
+    if (record) {
+      JobView view;
+      SWAGE_ASSIGN_OR_RETURN(view.record, JobRecordFromJson(record->value));
+      view.version = record->version;
+      return view;
+    }
+    SWAGE_ASSIGN_OR_RETURN(auto pending, Pending(tenant, id));
+    if (pending) return JobView{*std::move(pending), 0, 0};
+  }
+  return NotFound("JOB_NOT_FOUND", Cat("there is no job jobs/", id), "`swage jobs` lists the jobs");
+}
+
+// Sequences have no gap, so "is there one after n" can be searched by halving instead of reading all.
+StatusOr<uint64_t> JobDirectory::LastSequence(const std::string& tenant, const std::string& id) {
+  const std::string stream = JobStream(tenant, id);
+  uint64_t low = 0, high = 1;  // the last one is >= low; after the first loop < high
+  while (true) {
+    SWAGE_ASSIGN_OR_RETURN(const auto next, state_->ReadStream(stream, high - 1, 1));
+    if (next.empty()) break;
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    const uint64_t middle = low + (high - low) / 2;
+    SWAGE_ASSIGN_OR_RETURN(const auto next, state_->ReadStream(stream, middle - 1, 1));
+    (next.empty() ? high : low) = middle;
+  }
+  return low;
+}
+
+StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vector<JobState>& states, int page_size,
+                                     const std::string& page_token) {
+  if (page_size < 0) return InvalidInput("BAD_PAGE_SIZE", "page_size must not be negative", "use 0 for the default of 100");
+  const size_t wanted = page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage);
+  std::string after;
+  if (!page_token.empty()) {
+    SWAGE_ASSIGN_OR_RETURN(after, IdOfPageToken(page_token, tenant, states));
+  }
+  // Creates first: one that is applied meanwhile is then found as a record too, and the record wins.
+  std::map<std::string, JobView> pending;
+  SWAGE_ASSIGN_OR_RETURN(const auto requests, state_->Scan(RequestKey(tenant, ""), RequestKey(tenant, after), kPendingCreates));
+  for (const Record& record : requests) {
+    const auto request = RequestFromJson(record.value);
+    if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), 0, 0};
+  }
+  std::vector<JobView> found;
+  std::string cursor = JobKey(tenant, after);
+  bool more = true;
+  while (more && found.size() <= wanted) {
+    SWAGE_ASSIGN_OR_RETURN(const auto records, state_->Scan(JobKey(tenant, ""), cursor, kScanRows));
+    more = records.size() == kScanRows;
+    for (const Record& record : records) {
+      cursor = record.key;
+      SWAGE_ASSIGN_OR_RETURN(JobRecord job, JobRecordFromJson(record.value));
+      pending.erase(job.job.id);
+      if (Wanted(job, states)) found.push_back({std::move(job), record.version, 0});
+    }
+  }
+  for (auto& [id, view] : pending) {
+    // Beyond the last record that was read, its turn comes on a later page.
+    if (Wanted(view.record, states) && (!more || JobKey(tenant, id) < cursor)) found.push_back(std::move(view));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const JobView& a, const JobView& b) { return a.record.job.id < b.record.job.id; });
+  JobPage page;
+  if (found.size() > wanted) {
+    found.resize(wanted);
+    page.next_page_token = PageToken(found.back().record.job.id, tenant, states);
+  }
+  page.jobs = std::move(found);
+  return page;
+}
+
+StatusOr<std::optional<std::string>> JobDirectory::FindByRequestId(const std::string& tenant,
+                                                                   const std::string& request_id,
+                                                                   const std::string& spec_digest) {
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(RequestIdKey(tenant, request_id)));
+  if (!record) return std::optional<std::string>();
+  SWAGE_ASSIGN_OR_RETURN(const RequestIdRecord known, RequestIdFromJson(record->value));
+  const int64_t age = clock_->UnixNanos() - known.unix_nanos;
+  if (age > int64_t{limits::kRequestIdHours} * 3600 * 1000000000) return std::optional<std::string>();
+  if (known.spec_digest != spec_digest) {
+    return Error(StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+                 Cat("request_id '", request_id, "' was used for another job: jobs/", known.job_id),
+                 "use a new request_id for a new job");
+  }
+  return std::optional<std::string>(known.job_id);
+}
+
+StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const std::string& request_id,
+                                           const std::string& spec_digest) {
+  Request request;
+  request.kind = "create";
+  request.tenant = job.tenant;
+  request.job_id = job.id;
+  request.job = job;
+  const std::string key = RequestKey(job.tenant, job.id);
+  for (int attempt = 0; attempt < kPutTries; ++attempt) {
+    Transaction transaction;
+    transaction.writes.push_back({key, 0, ToJson(request)});
+    transaction.events.push_back({std::string(kRequestStream), key});
+    if (!request_id.empty()) {
+      SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, request_id, spec_digest));
+      if (earlier) return *earlier;  // ours after an unknown result, or a twin's
+      const std::string id_key = RequestIdKey(job.tenant, request_id);
+      SWAGE_ASSIGN_OR_RETURN(const auto old, state_->Get(id_key));
+      transaction.writes.push_back(
+          {id_key, old ? old->version : 0, ToJson(RequestIdRecord{job.id, spec_digest, job.create_unix_nanos})});
+    } else if (attempt > 0 && Get(job.tenant, job.id).ok()) {
+      return job.id;  // the try whose result was unknown had happened
+    }
+    if (state_->Apply(transaction) == ApplyResult::kOk) return job.id;
+  }
+  return Unavailable("STATE_UNAVAILABLE", "the job could not be recorded", "try again with the same request_id");
+}
+
+Status JobDirectory::Put(const Transaction& transaction, const std::string& key) {
+  for (int attempt = 0; attempt < kPutTries; ++attempt) {
+    if (state_->Apply(transaction) == ApplyResult::kOk) return absl::OkStatus();
+    // Unknown: it may be there. A conflict can only mean that (the key is new). Applying a request twice is harmless.
+    SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(key));
+    if (record) return absl::OkStatus();
+  }
+  return Unavailable("STATE_UNAVAILABLE", "the request could not be recorded", "try again");
+}
+
+Status JobDirectory::Act(const std::string& kind, const std::string& tenant, const std::string& id,
+                         const std::string& reason, int wait_ms) {
+  SWAGE_ASSIGN_OR_RETURN(const JobView view, Get(tenant, id));
+  SWAGE_ASSIGN_OR_RETURN(const bool needed, Allowed(kind, view.record));
+  if (!needed) return absl::OkStatus();
+  Request request;
+  request.kind = kind;
+  request.tenant = tenant;
+  request.job_id = id;
+  request.reason = reason;
+  const std::string key = RequestKey(tenant, ids_.Next());
+  Transaction transaction;
+  transaction.writes.push_back({key, 0, ToJson(request)});
+  transaction.events.push_back({std::string(kRequestStream), key});
+  SWAGE_RETURN_IF_ERROR(Put(transaction, key));
+  WaitUntilApplied(key, wait_ms);
+  return absl::OkStatus();
+}
+
+// The leader deletes a request when it has applied it. Without a leader the request stays and is applied later.
+void JobDirectory::WaitUntilApplied(const std::string& key, int wait_ms) {
+  const int64_t end = clock_->MonotonicNanos() + int64_t{wait_ms} * 1000000;
+  uint64_t last = 0;
+  if (const auto newest = state_->WaitForEvents(INT64_MAX, 0); newest.ok()) last = *newest;
+  while (clock_->MonotonicNanos() < end) {
+    const auto record = state_->Get(key);
+    if (!record.ok() || !*record) return;
+    const auto newest = state_->WaitForEvents(last, 20);
+    if (!newest.ok()) return;
+    last = std::max(last, *newest);
+  }
+}
+
+}  // namespace swage

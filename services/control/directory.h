@@ -1,0 +1,62 @@
+// Jobs as control sees them: the leader's records, merged with requests that the leader has not applied yet, and the
+// writing of requests. No gRPC here. Thread-safe.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "scheduler/core/records.h"
+#include "scheduler/state/state_store.h"
+#include "services/control/job_id.h"
+
+namespace swage {
+
+struct JobView {
+  JobRecord record;
+  uint64_t version = 0;        // of the record; 0: not applied yet
+  uint64_t last_sequence = 0;  // filled by who needs it, from LastSequence
+};
+
+struct JobPage {
+  std::vector<JobView> jobs;
+  std::string next_page_token;
+};
+
+class JobDirectory {
+ public:
+  JobDirectory(std::shared_ptr<StateStore> state, Clock* clock);
+
+  StatusOr<JobView> Get(const std::string& tenant, const std::string& id);  // NOT_FOUND/JOB_NOT_FOUND
+  StatusOr<uint64_t> LastSequence(const std::string& tenant, const std::string& id);  // of its events; 0: none yet
+  // Ordered by id, that is by time. `states` empty: all. A token is good for the same tenant and states only.
+  StatusOr<JobPage> List(const std::string& tenant, const std::vector<JobState>& states, int page_size,
+                         const std::string& page_token);
+
+  // The job that this request_id made before, if any; ALREADY_EXISTS/REQUEST_ID_REUSED when the spec was another one.
+  StatusOr<std::optional<std::string>> FindByRequestId(const std::string& tenant, const std::string& request_id,
+                                                       const std::string& spec_digest);
+  // Writes the create request; returns the id of the job, which is an earlier one's when request_id was used meanwhile.
+  StatusOr<std::string> Create(const AdmittedJob& job, const std::string& request_id, const std::string& spec_digest);
+  // Checks that the job's state allows it, writes the request, waits up to `wait_ms` for the leader.
+  // kind: cancel | pause | resume | retry | delete. What holds already is OK and writes nothing.
+  Status Act(const std::string& kind, const std::string& tenant, const std::string& id, const std::string& reason,
+             int wait_ms);
+
+  std::string NewId() { return ids_.Next(); }
+
+ private:
+  StatusOr<std::optional<JobRecord>> Pending(const std::string& tenant, const std::string& id);
+  Status Put(const Transaction& transaction, const std::string& key);
+  void WaitUntilApplied(const std::string& key, int wait_ms);
+
+  const std::shared_ptr<StateStore> state_;
+  Clock* const clock_;
+  JobIdGenerator ids_;
+};
+
+}  // namespace swage

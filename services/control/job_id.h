@@ -1,0 +1,32 @@
+// Names of jobs: ULID-like, 26 characters of Crockford's base32 in lower case: 48 bits of milliseconds, 80 bits of
+// randomness. Ordered by time to the millisecond, and strictly within one generator.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace swage {
+
+class JobIdGenerator {  // thread-safe
+ public:
+  explicit JobIdGenerator(Clock* clock) : clock_(clock) {}
+  std::string Next();
+
+ private:
+  Clock* clock_;
+  std::mutex mutex_;
+  uint64_t last_ms_ = 0;
+  std::array<uint16_t, 5> random_{};  // 16 bits each, most significant first
+};
+
+bool IsJobId(std::string_view id);
+// "jobs/<id>" or "<id>" -> "<id>"; else INVALID_ARGUMENT/BAD_JOB_NAME.
+StatusOr<std::string> ParseJobName(std::string_view name);
+
+}  // namespace swage

@@ -1,0 +1,106 @@
+#include "workers/daemon/sync_client.h"
+
+#include <mutex>
+
+#include "services/kit/rpc.h"
+#include "swage/v1/worker.grpc.pb.h"
+
+namespace swage {
+namespace {
+
+void Fill(const AttemptToken& token, v1::Token* out) {
+  out->set_incarnation(token.incarnation);
+  out->set_epoch(token.epoch);
+  out->set_random(token.random);
+}
+
+void Fill(const Slot& slot, v1::SlotReport* out) {
+  out->set_tenant(slot.assignment.tenant);
+  out->set_job(slot.assignment.job);
+  Fill(slot.assignment.token, out->mutable_token());
+  out->set_stage(slot.progress.stage);
+  out->set_fraction(slot.progress.fraction);
+  out->set_eta_seconds(slot.progress.eta_seconds);
+  out->set_message(slot.progress.message);
+  out->set_peak_bytes(slot.progress.peak_bytes);
+  if (slot.state != SlotState::kReporting) return;
+  v1::SlotOutcome* outcome = out->mutable_outcome();
+  outcome->set_manifest_digest(slot.outcome.manifest_digest);
+  outcome->set_reason(slot.outcome.reason);
+  outcome->set_message(slot.outcome.message);
+}
+
+v1::SynchronizeRequest ToProto(const SyncReport& report) {
+  v1::SynchronizeRequest request;
+  request.set_worker_id(report.worker_id);
+  request.set_boot_id(report.boot_id);
+  request.set_sequence(report.sequence);
+  for (const DeviceFields& device : report.devices) {
+    v1::Device* out = request.add_devices();
+    out->set_id(device.id);
+    out->set_kind(device.kind);
+    out->set_total_bytes(device.total_bytes);
+    out->set_numerics_class(device.numerics_class);
+  }
+  for (const Slot& slot : report.slots) Fill(slot, request.add_slots());
+  request.set_draining(report.draining);
+  for (const std::string& method : report.methods) request.add_methods(method);
+  request.set_slot_count(report.slot_count);
+  return request;
+}
+
+Assignment FromProto(const v1::Assignment& in) {
+  Assignment out;
+  out.tenant = in.tenant();
+  out.job = in.job();
+  out.token = {in.token().incarnation(), in.token().epoch(), in.token().random()};
+  out.recipe_json = in.recipe_json();
+  out.model_digest = in.model_digest();
+  out.traceparent = in.traceparent();
+  out.files.insert(in.files().begin(), in.files().end());
+  out.memory_limit_bytes = in.memory_limit_bytes();
+  out.attempt = in.attempt();
+  out.stop = in.stop();
+  return out;
+}
+
+}  // namespace
+
+struct SyncClient::State {
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+  std::mutex mutex;
+  grpc::ClientContext* call = nullptr;  // in flight
+};
+
+SyncClient::SyncClient(const std::string& address) : state_(std::make_unique<State>()) {
+  state_->stub = v1::WorkerService::NewStub(NewChannel(address));
+}
+SyncClient::~SyncClient() = default;
+
+StatusOr<SyncReply> SyncClient::Synchronize(const SyncReport& report, int deadline_ms) {
+  grpc::ClientContext context;
+  PrepareContext(&context, deadline_ms);
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->call = &context;
+  }
+  v1::SynchronizeResponse response;
+  const grpc::Status status = state_->stub->Synchronize(&context, ToProto(report), &response);
+  {
+    std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->call = nullptr;
+  }
+  SWAGE_RETURN_IF_ERROR(FromGrpc(status));
+  SyncReply reply;
+  for (const auto& assignment : response.assignments()) reply.assignments.push_back(FromProto(assignment));
+  reply.lease_ms = response.lease_ms();
+  reply.superseded = response.superseded();
+  return reply;
+}
+
+void SyncClient::Interrupt() {
+  std::lock_guard<std::mutex> lock(state_->mutex);
+  if (state_->call != nullptr) state_->call->TryCancel();
+}
+
+}  // namespace swage

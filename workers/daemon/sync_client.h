@@ -1,0 +1,47 @@
+// The worker's one call to the scheduler, without gRPC in the header.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "workers/daemon/slot.h"
+
+namespace swage {
+
+struct DeviceFields {  // swage.v1.Device
+  std::string id, kind, numerics_class;
+  uint64_t total_bytes = 0;
+};
+
+struct SyncReport {  // swage.v1.SynchronizeRequest
+  std::string worker_id, boot_id;
+  uint64_t sequence = 0;
+  std::vector<DeviceFields> devices;
+  std::vector<Slot> slots;
+  bool draining = false;
+  std::vector<std::string> methods;
+  int slot_count = 0;
+};
+
+struct SyncReply {
+  std::vector<Assignment> assignments;
+  int64_t lease_ms = 0;
+  bool superseded = false;
+};
+
+class SyncClient {
+ public:
+  explicit SyncClient(const std::string& address);
+  ~SyncClient();
+  // Blocks; one at a time. CANCELLED after Interrupt.
+  StatusOr<SyncReply> Synchronize(const SyncReport& report, int deadline_ms);
+  void Interrupt();  // ends the call in flight, if any; from any thread
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace swage
