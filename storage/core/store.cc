@@ -61,21 +61,18 @@ StatusOr<std::unique_ptr<Store>> Store::Open(const StoreConfig& config) {
 
 Status Store::PrepareFolders() {
   // All 256 folders at once: making them durable one by one, when objects come, would cost a sync each.
-  bool made = false;
   static constexpr char kHex[] = "0123456789abcdef";
   for (const char high : std::string_view(kHex, 16)) {
     for (const char low : std::string_view(kHex, 16)) {
       const std::string dir = Cat(paths_.Objects(), "/", high, low);
-      if (env_->Exists(dir)) continue;
-      SWAGE_RETURN_IF_ERROR(env_->CreateDirs(dir, 0700));
-      made = true;
+      if (!env_->Exists(dir)) SWAGE_RETURN_IF_ERROR(env_->CreateDirs(dir, 0700));
     }
   }
-  if (made) SWAGE_RETURN_IF_ERROR(env_->SyncDir(paths_.Objects()));
+  // Also when they are there already: whoever made them may have died before this.
+  SWAGE_RETURN_IF_ERROR(env_->SyncDir(paths_.Objects()));
   SWAGE_RETURN_IF_ERROR(env_->CreateDirs(paths_.Uploads(), 0700));
   SWAGE_RETURN_IF_ERROR(EnsureDir(paths_.Absolute("records")));
-  if (made) SWAGE_RETURN_IF_ERROR(env_->SyncDir(DirName(paths_.root())));
-  return absl::OkStatus();
+  return env_->SyncDir(DirName(paths_.root()));
 }
 
 Status Store::OpenIndex() {

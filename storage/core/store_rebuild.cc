@@ -50,7 +50,9 @@ Status Store::ReadObjectFiles() {
   uint64_t found = 0, damaged = 0;
   SWAGE_ASSIGN_OR_RETURN(const std::vector<DirEntry> dirs, env_->ListDir(paths_.Objects()));
   for (const DirEntry& dir : dirs) {
-    SWAGE_ASSIGN_OR_RETURN(const std::vector<DirEntry> files, env_->ListDir(Cat(paths_.Objects(), "/", dir.name)));
+    const std::string dir_path = Cat(paths_.Objects(), "/", dir.name);
+    SWAGE_RETURN_IF_ERROR(env_->SyncDir(dir_path));  // a process may have died between a rename and this
+    SWAGE_ASSIGN_OR_RETURN(const std::vector<DirEntry> files, env_->ListDir(dir_path));
     for (const DirEntry& entry : files) {
       const auto digest = StorePaths::ObjectOf(Cat("objects/", dir.name, "/", entry.name));
       if (!digest.has_value()) continue;
