@@ -292,6 +292,14 @@ void Core::HandlePublish(const PublishOrder& order, PublishOutcome outcome, cons
   }
 }
 
+std::vector<JobToken> Core::Desired(const std::string& worker_id) const {
+  std::vector<JobToken> tokens;
+  auto it = workers_.find(worker_id);
+  if (it == workers_.end()) return tokens;
+  for (const std::string& key : it->second.jobs) tokens.push_back(jobs_.at(key).record.token);
+  return tokens;
+}
+
 bool Core::NeedsAnswer(const std::string& worker_id) const {
   auto it = workers_.find(worker_id);
   if (it == workers_.end()) return false;

@@ -151,6 +151,8 @@ class Core {
   // When Tick has something to do at the earliest, by the monotonic clock; INT64_MAX: nothing is known of.
   int64_t NextDeadline(Now now) const;
 
+  // The tokens of the worker's desired state.
+  std::vector<JobToken> Desired(const std::string& worker_id) const;
   // True when what the worker last reported is not what it should be.
   bool NeedsAnswer(const std::string& worker_id) const;
   // The worker's whole desired state, as an answer to the last report handled; remembers that it was said.

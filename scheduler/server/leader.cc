@@ -1,0 +1,392 @@
+#include "scheduler/server/leader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <future>
+
+#include "base/log.h"
+#include "nlohmann/json.hpp"
+
+namespace swage {
+namespace {
+
+constexpr int64_t kMillis = 1'000'000;
+constexpr int kFollowWaitMs = 50;             // also what stopping may take
+constexpr size_t kFollowPage = 512;
+constexpr size_t kInputsPerTurn = 512;
+constexpr int64_t kBusyHoldMs = 500;        // of a worker that has progress to tell
+constexpr int64_t kRepeatAfterMs = 200;     // the same answer again, not sooner
+constexpr int kRetryMs = 500;               // leadership was not to be had
+constexpr int64_t kIdleWakeMs = 60'000;
+
+Status NotLeading() {
+  return Unavailable("NOT_LEADER", "this scheduler does not lead", "try again; another one leads or this one will soon");
+}
+
+struct DrainAnswer {
+  ~DrainAnswer() {
+    if (!set) promise.set_value(NotLeading());
+  }
+  void Set(const Status& status) {
+    set = true;
+    promise.set_value(status);
+  }
+  std::promise<Status> promise;
+  bool set = false;
+};
+
+}  // namespace
+
+Leader::Leader(const LeaderOptions& options)
+    : options_(options),
+      hold_ms_(std::max<int64_t>(1, std::min<int64_t>(options.lease_ms / 3, limits::kSynchronizeHoldMs))),
+      busy_hold_ms_(std::min(hold_ms_, kBusyHoldMs)) {
+  outbox_ = std::make_unique<Outbox>(options.artifacts, options.tracer,
+                                     [this](const auto& order, const auto& decision) { PublishDecided(order, decision); });
+  thread_ = std::thread([this] { Run(); });
+}
+
+Leader::~Leader() { Stop(); }
+
+void Leader::Stop() {
+  {
+    std::lock_guard lock(mu_);
+    stopping_ = true;
+    accepting_ = false;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  outbox_.reset();
+}
+
+void Leader::Synchronize(WorkerReport report, std::unique_ptr<HeldCall> call) {
+  std::unique_ptr<HeldCall> superseded;
+  {
+    std::lock_guard lock(mu_);
+    if (accepting_) {
+      auto [it, added] = arrived_.try_emplace(report.worker_id);
+      Arrived& newest = it->second;
+      if (added || newest.report.boot_id != report.boot_id || newest.report.sequence < report.sequence) {
+        superseded = std::exchange(newest.call, std::move(call));
+        newest.report = std::move(report);
+      } else {
+        superseded = std::move(call);
+      }
+      changed_.notify_all();
+    }
+  }
+  if (superseded != nullptr) superseded->Answer({{}, options_.lease_ms, true});
+  if (call != nullptr) call->Refuse(NotLeading());
+}
+
+StatusOr<std::vector<WorkerView>> Leader::Workers() {
+  std::lock_guard lock(core_mu_);
+  if (core_ == nullptr) return NotLeading();
+  return core_->Workers();
+}
+
+StatusOr<std::vector<QueuedView>> Leader::Queue(const std::string& tenant, size_t limit) {
+  std::lock_guard lock(core_mu_);
+  if (core_ == nullptr) return NotLeading();
+  return core_->Queue(tenant, limit, NowOf(options_.clock));
+}
+
+Status Leader::Drain(const std::string& worker_id, bool drain) {
+  auto answer = std::make_shared<DrainAnswer>();
+  std::future<Status> result = answer->promise.get_future();
+  {
+    std::lock_guard lock(mu_);
+    if (incarnation_ == 0) return NotLeading();
+  }
+  PushInput([this, answer, worker_id, drain](Core& core, Now now) {
+    const Status status = core.SetDrain(worker_id, drain, now);
+    after_apply_.push_back([answer, status](bool applied) { answer->Set(applied ? status : NotLeading()); });
+  });
+  answer.reset();  // with its input gone unheard, it is answered too
+  if (result.wait_for(std::chrono::milliseconds(limits::kUnaryDeadlineMs)) != std::future_status::ready) {
+    return Unavailable("NOT_DECIDED", "the scheduler did not get to it in time", "try again");
+  }
+  return result.get();
+}
+
+uint64_t Leader::incarnation() {
+  std::lock_guard lock(mu_);
+  return incarnation_;
+}
+
+void Leader::PushInput(Input input) {
+  std::lock_guard lock(mu_);
+  inputs_.push_back(std::move(input));
+  changed_.notify_all();
+}
+
+void Leader::PublishDecided(const PublishOrder& order, const StatusOr<PublishDecision>& decision) {
+  if (!decision.ok()) {  // STALE_LEADER
+    std::lock_guard lock(mu_);
+    deposed_ = true;
+    changed_.notify_all();
+    return;
+  }
+  PushInput([order, decision = *decision](Core& core, Now now) {
+    core.HandlePublish(order, decision.outcome, decision.artifact, decision.message, now);
+  });
+}
+
+void Leader::Pause(int ms) {
+  std::unique_lock lock(mu_);
+  changed_.wait_for(lock, std::chrono::milliseconds(ms), [&] { return stopping_; });
+}
+
+void Leader::RefuseAll(const Status& status) {
+  std::map<std::string, Arrived> arrived;
+  {
+    std::lock_guard lock(mu_);
+    arrived = std::exchange(arrived_, {});
+  }
+  for (auto& [id, a] : arrived) a.call->Refuse(status);
+  for (auto& [id, h] : held_) h.call->Refuse(status);
+  held_.clear();
+  for (const auto& done : std::exchange(after_apply_, {})) done(false);
+}
+
+void Leader::Run() {
+  while (true) {
+    {
+      std::lock_guard lock(mu_);
+      if (stopping_) break;
+    }
+    auto leadership = TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms, options_.clock);
+    if (!leadership.ok()) {
+      LogWarning("not leading yet: ", MessageOf(leadership.status()));
+      Pause(kRetryMs);
+      continue;
+    }
+    const uint64_t mine = leadership->incarnation;
+    Lead(std::move(*leadership));
+    auto stored = options_.state->CurrentIncarnation();
+    if (stored.ok() && *stored > mine) {
+      Standby();
+    } else {
+      Pause(kRetryMs);
+    }
+  }
+  RefuseAll(NotLeading());
+}
+
+// Another scheduler took over. It is left in peace as long as it shows signs of life.
+void Leader::Standby() {
+  LogWarning("another scheduler leads; standing by");
+  {
+    std::lock_guard lock(mu_);
+    accepting_ = false;
+  }
+  RefuseAll(NotLeading());
+  uint64_t seen = 0;
+  int64_t seen_mono = options_.clock->MonotonicNanos();
+  while (options_.clock->MonotonicNanos() - seen_mono <= options_.lease_ms * kMillis) {
+    Pause(static_cast<int>(std::max<int64_t>(options_.lease_ms / 10, 10)));
+    {
+      std::lock_guard lock(mu_);
+      if (stopping_) return;
+    }
+    const auto beat = options_.state->Get(std::string(kBeatKey));
+    // A state store that does not answer says nothing about the other leader.
+    const bool alive = !beat.ok() || (beat->has_value() && (*beat)->version != seen);
+    if (!alive) continue;
+    if (beat.ok()) seen = (*beat)->version;
+    seen_mono = options_.clock->MonotonicNanos();
+  }
+  std::lock_guard lock(mu_);
+  accepting_ = !stopping_;
+}
+
+void Leader::Lead(Leadership leadership) {
+  const uint64_t incarnation = leadership.incarnation;
+  LogInfo("leading, incarnation=", incarnation);
+  beat_version_ = leadership.beat_version;
+  beat_mono_ = INT64_MIN / 2;
+  said_.clear();
+  {
+    std::lock_guard lock(core_mu_);
+    core_ = std::move(leadership.core);
+  }
+  {
+    std::lock_guard lock(mu_);
+    inputs_.clear();  // of an earlier leadership
+    incarnation_ = incarnation;
+    following_ = true;
+    deposed_ = false;
+  }
+  std::thread follower([this, position = leadership.event_position] { Follow(position); });
+  while (Turn(incarnation)) WaitForWork();
+  {
+    std::lock_guard lock(mu_);
+    incarnation_ = 0;
+    following_ = false;
+    changed_.notify_all();
+  }
+  follower.join();
+  outbox_->Clear();
+  {
+    std::lock_guard lock(core_mu_);
+    core_.reset();
+  }
+  RefuseAll(NotLeading());
+}
+
+bool Leader::Turn(uint64_t incarnation) {
+  const Now now = NowOf(options_.clock);
+  std::vector<Input> inputs;
+  {
+    std::lock_guard lock(mu_);
+    if (stopping_ || deposed_) return false;
+    for (; !inputs_.empty() && inputs.size() < kInputsPerTurn; inputs_.pop_front()) {
+      inputs.push_back(std::move(inputs_.front()));
+    }
+  }
+  CoreOutput output;
+  {
+    std::lock_guard lock(core_mu_);
+    for (const Input& input : inputs) input(*core_, now);
+    Receive(now);
+    core_->Tick(now);
+    output = core_->TakeOutput(now);
+  }
+  Beat(&output, now, incarnation);
+  if (!ApplyOutput(output, incarnation, now)) return false;
+  for (const auto& done : std::exchange(after_apply_, {})) done(true);
+  AnswerHeld(now);
+  return true;
+}
+
+void Leader::Receive(Now now) {
+  std::map<std::string, Arrived> arrived;
+  {
+    std::lock_guard lock(mu_);
+    arrived = std::exchange(arrived_, {});
+  }
+  for (auto& [id, a] : arrived) {
+    if (!core_->HandleReport(a.report, now)) {
+      a.call->Answer({{}, options_.lease_ms, true});
+      continue;
+    }
+    Held& held = held_[id];
+    if (held.call != nullptr) held.call->Answer({{}, options_.lease_ms, true});
+    const int64_t hold_ms = a.report.slots.empty() ? hold_ms_ : busy_hold_ms_;
+    held = {std::move(a.call), now.mono_nanos + hold_ms * kMillis};
+  }
+}
+
+void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
+  if (now.mono_nanos - beat_mono_ < options_.lease_ms / 3 * kMillis) return;
+  beat_mono_ = now.mono_nanos;
+  const nlohmann::json beat = {{"incarnation", incarnation}};
+  output->writes.push_back({std::string(kBeatKey), beat_version_++, beat.dump()});
+}
+
+bool Leader::ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now) {
+  if (!output.writes.empty() || !output.events.empty()) {
+    Transaction transaction;
+    transaction.incarnation = incarnation;
+    for (const CoreWrite& w : output.writes) transaction.writes.push_back({w.key, w.expected_version, w.value});
+    for (const CoreEvent& e : output.events) transaction.events.push_back({e.stream, e.value});
+    const ApplyResult result = options_.state->Apply(transaction);
+    if (result != ApplyResult::kOk) {
+      // Either way what was decided may not hold: it is read again, by a new core.
+      LogWarning("leadership ends: the state store says ", result == ApplyResult::kConflict ? "conflict" : "unknown");
+      return false;
+    }
+  }
+  for (const CoreSpan& span : output.spans) Record(span);
+  for (const PublishOrder& order : output.publishes) outbox_->Add(order, incarnation);
+  return true;
+}
+
+void Leader::Record(const CoreSpan& span) {
+  if (options_.tracer == nullptr) return;
+  const SpanContext parent = SpanContext::FromTraceparent(span.traceparent);
+  if (!parent.valid()) return;
+  SpanData data;
+  data.context = {parent.trace_id, RandomHex(8)};
+  data.parent_span_id = parent.span_id;
+  data.name = span.name;
+  data.start_unix_nanos = span.start_unix_nanos;
+  data.end_unix_nanos = span.end_unix_nanos;
+  data.attributes = span.attributes;
+  options_.tracer->Record(data);
+}
+
+void Leader::AnswerHeld(Now now) {
+  std::lock_guard lock(core_mu_);
+  for (auto it = held_.begin(); it != held_.end();) {
+    const std::string& id = it->first;
+    Said& said = said_[id];
+    bool due = now.mono_nanos >= it->second.until_mono;
+    if (!due && core_->NeedsAnswer(id)) {
+      // A worker that does not follow its answer is told again, but not as fast as it can call.
+      const bool fresh = now.mono_nanos - said.mono < kRepeatAfterMs * kMillis;
+      std::vector<JobToken> tokens = core_->Desired(id);
+      due = !fresh || tokens != said.tokens;
+      if (!due) it->second.until_mono = std::min(it->second.until_mono, said.mono + kRepeatAfterMs * kMillis);
+    }
+    if (!due) {
+      ++it;
+      continue;
+    }
+    SyncAnswer answer{core_->Answer(id), options_.lease_ms, false};
+    said.tokens = core_->Desired(id);
+    said.mono = now.mono_nanos;
+    it->second.call->Answer(answer);
+    it = held_.erase(it);
+  }
+}
+
+void Leader::WaitForWork() {
+  const Now now = NowOf(options_.clock);
+  int64_t until = now.mono_nanos + kIdleWakeMs * kMillis;
+  {
+    std::lock_guard lock(core_mu_);
+    until = std::min(until, core_->NextDeadline(now));
+  }
+  for (const auto& [id, held] : held_) until = std::min(until, held.until_mono);
+  until = std::min(until, beat_mono_ + options_.lease_ms / 3 * kMillis);
+  std::unique_lock lock(mu_);
+  changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, until - now.mono_nanos)),
+                    [&] { return stopping_ || deposed_ || !inputs_.empty() || !arrived_.empty(); });
+}
+
+void Leader::Follow(uint64_t position) {
+  auto following = [&] {
+    std::lock_guard lock(mu_);
+    return following_ && !stopping_;
+  };
+  while (following()) {
+    auto newest = options_.state->WaitForEvents(position, kFollowWaitMs);
+    if (newest.ok() && *newest <= position) continue;
+    auto events = newest.ok() ? options_.state->ReadEvents(position, kFollowPage) : newest.status();
+    if (!events.ok()) {
+      LogWarning("the event log cannot be read: ", MessageOf(events.status()));
+      Pause(kFollowWaitMs);
+      continue;
+    }
+    for (const StoredEvent& event : *events) {
+      if (event.stream == kRequestStream) {
+        auto record = options_.state->Get(event.value);
+        if (!record.ok()) break;  // this event again, next time
+        if (record->has_value()) {
+          auto request = RequestFromJson((*record)->value);
+          if (request.ok()) {
+            PushInput([key = event.value, version = (*record)->version, request = *request](Core& core, Now now) {
+              core.HandleRequest(key, version, request, now);
+            });
+          } else {
+            LogError("request ", event.value, " cannot be read and is left alone: ", MessageOf(request.status()));
+          }
+        }
+      }
+      position = event.sequence;
+    }
+  }
+}
+
+}  // namespace swage

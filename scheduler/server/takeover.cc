@@ -1,0 +1,77 @@
+#include "scheduler/server/takeover.h"
+
+#include "base/log.h"
+
+namespace swage {
+namespace {
+
+constexpr size_t kPage = 1000;
+
+struct WaitingRequest {
+  std::string key;
+  uint64_t version = 0;
+  Request request;
+};
+
+// Everything that is stored, page by page; requests are kept for later.
+Status LoadRecords(StateStore* state, Leadership* leadership, std::vector<WaitingRequest>* requests) {
+  std::string after;
+  while (true) {
+    SWAGE_ASSIGN_OR_RETURN(const std::vector<Record> page, state->Scan("", after, kPage));
+    for (const Record& record : page) {
+      if (record.key == kBeatKey) leadership->beat_version = record.version;
+      if (SplitKey(record.key).kind == "request") {
+        auto request = RequestFromJson(record.value);
+        if (request.ok()) {
+          requests->push_back({record.key, record.version, std::move(*request)});
+        } else {
+          LogError("request ", record.key, " cannot be read and is left alone: ", MessageOf(request.status()));
+        }
+        continue;
+      }
+      const Status loaded = leadership->core->Load(record.key, record.version, record.value);
+      if (!loaded.ok()) LogError("left alone: ", MessageOf(loaded));
+    }
+    if (page.size() < kPage) return absl::OkStatus();
+    after = page.back().key;
+  }
+}
+
+Status ReconcileAll(ArtifactStore* artifacts, Leadership* leadership, Now now) {
+  std::string after;
+  do {
+    SWAGE_ASSIGN_OR_RETURN(const ReconcilePage page, artifacts->Reconcile(leadership->incarnation, after));
+    if (page.highest_incarnation > leadership->incarnation) {
+      return Unavailable("STALE_LEADER", "another scheduler took leadership meanwhile");
+    }
+    for (const PublishedJob& p : page.published) leadership->core->Reconciled(p.tenant, p.job, p.artifact, now);
+    after = page.next_after;
+  } while (!after.empty());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Now NowOf(Clock* clock) { return {clock->MonotonicNanos(), clock->UnixNanos()}; }
+
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, Clock* clock) {
+  SWAGE_ASSIGN_OR_RETURN(const ReconcilePage seen, artifacts->Reconcile(0, ""));
+  Leadership leadership;
+  SWAGE_ASSIGN_OR_RETURN(leadership.incarnation, state->TakeLeadership(seen.highest_incarnation));
+  CoreOptions options;
+  options.incarnation = leadership.incarnation;
+  options.lease_ms = lease_ms;
+  leadership.core = std::make_unique<Core>(options, Rng(RandomU64(), leadership.incarnation));
+  // Before the records are read: a request that is written meanwhile is met again in the log, and found gone.
+  SWAGE_ASSIGN_OR_RETURN(leadership.event_position, state->WaitForEvents(0, 0));
+  std::vector<WaitingRequest> requests;
+  SWAGE_RETURN_IF_ERROR(LoadRecords(state, &leadership, &requests));
+  const Now now = NowOf(clock);
+  leadership.core->FinishLoad(now);
+  SWAGE_RETURN_IF_ERROR(ReconcileAll(artifacts, &leadership, now));
+  // Their keys are ordered by time within a tenant.
+  for (const WaitingRequest& r : requests) leadership.core->HandleRequest(r.key, r.version, r.request, now);
+  return leadership;
+}
+
+}  // namespace swage

@@ -1,0 +1,28 @@
+// How a scheduler becomes leader: take a higher incarnation than any seen, read everything, agree with the artifact
+// store on what has been published.
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "scheduler/core/core.h"
+#include "scheduler/server/artifact_store.h"
+#include "scheduler/state/state_store.h"
+
+namespace swage {
+
+inline constexpr std::string_view kBeatKey = "-/leader/beat";  // written now and then by the leader; proof of life
+
+struct Leadership {
+  uint64_t incarnation = 0;
+  std::unique_ptr<Core> core;    // loaded, with the requests that were waiting already handled
+  uint64_t event_position = 0;   // requests behind it have not been seen
+  uint64_t beat_version = 0;
+};
+
+// Both stores must answer. A record that cannot be read is logged and left alone.
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, Clock* clock);
+
+Now NowOf(Clock* clock);
+
+}  // namespace swage
