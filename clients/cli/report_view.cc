@@ -59,9 +59,9 @@ StatusOr<ReportRow> ReadReport(std::string_view report_json, const std::string& 
   row.name = Printable(name);
   row.scheme = SchemeOf(At(report, "recipe"));
   row.original_bytes = Bytes(At(report, "bytes.original"));
-  row.bytes = Bytes(At(report, "bytes.total"));
-  if (At(report, "bytes.total").is_number() && At(report, "bytes.original").is_number()) {
-    const double share = At(report, "bytes.total").get<double>() / At(report, "bytes.original").get<double>();
+  row.bytes = Bytes(At(report, "bytes.artifact"));
+  if (At(report, "bytes.artifact").is_number() && At(report, "bytes.original").is_number()) {
+    const double share = At(report, "bytes.artifact").get<double>() / At(report, "bytes.original").get<double>();
     row.share = Number(share * 100, "%.1f %%");
   } else {
     row.share = "-";

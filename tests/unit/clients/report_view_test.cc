@@ -8,7 +8,7 @@ namespace {
 constexpr char kReport[] = R"({
   "recipe": {"steps": [{"kind": "quantize", "method": "rtn", "format": "int4", "granularity": "group",
                         "group_size": 128, "activations": null}]},
-  "bytes": {"original": 11547040, "total": 4619000, "by_class": {}},
+  "bytes": {"original": 11547040, "artifact": 4619000, "by_class": {}},
   "bits": {"effective": 4.125},
   "quality": {"perplexity": {"original": 268.44321, "compressed": 270.3}},
   "stages": [{"name": "load", "seconds": 0.5, "peak_bytes": 100000000},
