@@ -8,6 +8,7 @@
 // <scratch_dir>/lock for its whole life, waiting for an earlier child to be gone first.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/status.h"
@@ -29,6 +30,7 @@ struct ChildMessage {
   enum class Kind { kProgress, kDone, kFailed } kind = Kind::kProgress;
   Progress progress;
   Status failure;  // kFailed: with reason and next step
+  uint64_t report_bytes = 0;  // kDone
 };
 std::string EncodeMessage(const ChildMessage& message);
 StatusOr<ChildMessage> DecodeMessage(const std::string& line);

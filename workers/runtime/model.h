@@ -50,6 +50,7 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Architecture& architecture() const { return *architecture_; }
   const TensorSource& tensors() const { return *tensors_; }
+  std::shared_ptr<TensorSource> shared_tensors() const { return tensors_; }
   const QuantizationConfig& quantization() const { return quantization_; }
   // Linears of one block, and lm_head.
   const std::vector<LinearSpec>& linears() const { return linears_; }

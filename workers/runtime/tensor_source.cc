@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "workers/runtime/buffer.h"
 
@@ -14,6 +15,7 @@ class FolderTensors : public TensorSource {
  public:
   explicit FolderTensors(ModelFiles files) : files_(std::move(files)) {}
   std::optional<TensorView> Find(std::string_view name) const override { return files_.Find(name); }
+  std::vector<std::string> Names() const override { return files_.Names(); }
   void DontNeed(std::string_view name) const override { files_.DontNeed(name); }
 
  private:
@@ -27,6 +29,11 @@ class FileTensors : public TensorSource {
     const TensorInfo* info = header_.Find(name);
     if (info == nullptr) return std::nullopt;
     return TensorView{info, file_.bytes().substr(header_.data_offset + info->begin, info->bytes())};
+  }
+  std::vector<std::string> Names() const override {
+    std::vector<std::string> names;
+    for (uint32_t index : header_.by_name) names.push_back(header_.tensors[index].name);
+    return names;
   }
   void DontNeed(std::string_view name) const override {
     if (const TensorInfo* info = header_.Find(name)) {
@@ -47,6 +54,13 @@ class OverlayTensors : public TensorSource {
       if (auto found = source->Find(name)) return found;
     }
     return std::nullopt;
+  }
+  std::vector<std::string> Names() const override {
+    std::set<std::string> names;
+    for (const auto& source : sources_) {
+      for (std::string& name : source->Names()) names.insert(std::move(name));
+    }
+    return {names.begin(), names.end()};
   }
   void DontNeed(std::string_view name) const override {
     for (const auto& source : sources_) source->DontNeed(name);

@@ -19,6 +19,7 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
   virtual std::optional<TensorView> Find(std::string_view name) const = 0;
+  virtual std::vector<std::string> Names() const = 0;  // sorted
   virtual void DontNeed(std::string_view name) const {}  // its pages may leave memory
 };
 
@@ -26,7 +27,7 @@ class TensorSource {
 StatusOr<std::shared_ptr<TensorSource>> OpenFolderTensors(Env* env, const std::string& dir);
 // One safetensors file, whatever its name.
 StatusOr<std::shared_ptr<TensorSource>> OpenFileTensors(const std::string& path);
-// The first source that has a tensor gives it.
+// The first source that has a tensor gives it; names are those of all.
 std::shared_ptr<TensorSource> Overlay(std::vector<std::shared_ptr<TensorSource>> sources);
 
 // NOT_FOUND/TENSOR_MISSING, or INVALID_ARGUMENT/TENSOR_SHAPE when it is there with another shape.

@@ -1,0 +1,100 @@
+// Stages "block[i]": one block's linears are made resident, compressed, encoded, decoded again by the ordinary reader,
+// measured, and written to the scratch folder.
+#include <cstring>
+
+#include "workers/job/job.h"
+#include "workers/recipe/scheme.h"
+
+namespace swage {
+namespace {
+
+// Encoded tensors as a source, so that they are decoded by the reader that later reads the file.
+class MemoryTensors : public TensorSource {
+ public:
+  explicit MemoryTensors(std::vector<EncodedTensor> tensors) : tensors_(std::move(tensors)) {
+    for (const EncodedTensor& tensor : tensors_) {
+      infos_.push_back({tensor.name, tensor.dtype, tensor.shape, 0, tensor.bytes.size()});
+    }
+  }
+  std::optional<TensorView> Find(std::string_view name) const override {
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      if (tensors_[i].name == name) return TensorView{&infos_[i], tensors_[i].bytes};
+    }
+    return std::nullopt;
+  }
+  std::vector<std::string> Names() const override {
+    std::vector<std::string> names;
+    for (const EncodedTensor& tensor : tensors_) names.push_back(tensor.name);
+    return names;
+  }
+  std::vector<EncodedTensor>& tensors() { return tensors_; }
+
+ private:
+  std::vector<EncodedTensor> tensors_;
+  std::vector<TensorInfo> infos_;
+};
+
+struct CompressedLinear {
+  std::vector<EncodedTensor> tensors;
+  LayerReport report;
+};
+
+StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
+  Ops* ops = job->ops.get();
+  const LinearSpec spec = job->SpecOf(plan.module);
+  const int64_t count = spec.out * spec.in;
+  Buffer<float> weight(count), values(count), decoded(count);
+  SWAGE_RETURN_IF_ERROR(job->original->ReadWeight(ops, plan.module, spec.out, spec.in, weight.data()));
+  const LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
+  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
+  SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values.data()));
+  SWAGE_RETURN_IF_ERROR(CheckNotDegenerate(plan.module, q, values.data()));
+  SWAGE_RETURN_IF_ERROR(job->method->Verify(task, q, values.data()));
+
+  SWAGE_ASSIGN_OR_RETURN(std::vector<EncodedTensor> encoded, job->exporter->Encode(ops, plan, q));
+  auto memory = std::make_shared<MemoryTensors>(std::move(encoded));
+  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<Model> artifact,
+                         Model::FromParts(job->artifact_config, Overlay({memory, job->original->shared_tensors()})));
+  SWAGE_RETURN_IF_ERROR(artifact->ReadWeight(ops, plan.module, spec.out, spec.in, decoded.data()));
+  if (job->exporter->lossless() && std::memcmp(decoded.data(), values.data(), count * sizeof(float)) != 0) {
+    return Internal(Cat(plan.module, ": what is stored does not decode to what was computed"));
+  }
+  CompressedLinear result;
+  result.report.module = plan.module;
+  result.report.shape = {spec.out, spec.in};
+  result.report.scheme = SchemeText(plan.weights);
+  result.report.activations = ActivationSchemeText(plan.activations);
+  SWAGE_RETURN_IF_ERROR(
+      ops->ErrorSums(count, weight.data(), decoded.data(), &result.report.error2, &result.report.norm2));
+  for (const EncodedTensor& tensor : memory->tensors()) {
+    if (!EndsWith(tensor.name, ".weight_shape")) result.report.stored_bytes += tensor.bytes.size();
+  }
+  result.tensors = std::move(memory->tensors());
+  return result;
+}
+
+}  // namespace
+
+Status RunBlock(Job* job, int64_t layer) {
+  const std::string stage = Cat("block[", layer, "]");
+  SWAGE_RETURN_IF_ERROR(job->supervisor.Begin(stage));
+  const std::vector<const LinearPlan*> linears = job->LinearsOf(layer);
+  std::vector<EncodedTensor> tensors;
+  std::vector<LayerReport> layers;
+  double error2 = 0, norm2 = 0;
+  for (const LinearPlan* plan : linears) {
+    SWAGE_ASSIGN_OR_RETURN(CompressedLinear linear, CompressLinear(job, *plan));
+    for (EncodedTensor& tensor : linear.tensors) tensors.push_back(std::move(tensor));
+    error2 += linear.report.error2;
+    norm2 += linear.report.norm2;
+    layers.push_back(std::move(linear.report));
+    job->supervisor.Advance(static_cast<double>(layers.size()) / static_cast<double>(linears.size() + 1));
+    SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
+  }
+  job->original->ReleaseBlock(layer);
+  job->supervisor.SetAttribute("swage.block", Cat(layer));
+  if (norm2 > 0) job->supervisor.SetAttribute("swage.relative_error2", Cat(error2 / norm2));
+  return job->checkpoint->Add(job->supervisor.Measure(), tensors, std::move(layers));
+}
+
+}  // namespace swage

@@ -1,0 +1,131 @@
+#include "workers/job/child.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "base/env.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+namespace swage {
+namespace {
+
+constexpr int kSocket = 3;
+constexpr int kExitOk = 0, kExitFailed = 1, kExitOrphan = 3;
+constexpr size_t kLineBytes = 4u << 20;  // the recipe and some paths
+
+// Lines from fd 3. What follows a newline stays for the next call.
+class LineReader {
+ public:
+  // False at the end of the stream, on an error, or when a line is too long.
+  bool Next(std::string* line) {
+    for (;;) {
+      if (const size_t newline = pending_.find('\n'); newline != std::string::npos) {
+        *line = pending_.substr(0, newline);
+        pending_.erase(0, newline + 1);
+        return true;
+      }
+      if (pending_.size() > kLineBytes) return false;
+      char buffer[65536];
+      const ssize_t got = read(kSocket, buffer, sizeof buffer);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return false;
+      pending_.append(buffer, static_cast<size_t>(got));
+    }
+  }
+
+ private:
+  std::string pending_;
+};
+
+// Whole lines to fd 3, in order. Without a reader there is no reason to go on.
+void Send(const ChildMessage& message) {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  const std::string line = EncodeMessage(message) + "\n";
+  for (size_t at = 0; at < line.size();) {
+    const ssize_t put = write(kSocket, line.data() + at, line.size() - at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) _exit(kExitOrphan);
+    at += static_cast<size_t>(put);
+  }
+}
+
+int Fail(const Status& status) {
+  ChildMessage message;
+  message.kind = ChildMessage::Kind::kFailed;
+  message.failure = status;
+  Send(message);
+  return kExitFailed;
+}
+
+struct Signals {
+  std::atomic<bool> cancelled{false}, finished{false};
+};
+
+// Watches fd 3 for the whole life of the process: the end of the stream means that the daemon is gone, and then the
+// child must not live on to write into folders that another attempt may own by now. _exit: nothing is worth flushing.
+void Watch(LineReader reader, std::shared_ptr<Signals> signals) {
+  std::string line;
+  while (reader.Next(&line)) {
+    if (line.find("\"cancel\"") != std::string::npos) signals->cancelled.store(true);
+  }
+  if (!signals->finished.load()) _exit(kExitOrphan);
+}
+
+StatusOr<std::string> RunJob(const ChildRun& run, const std::atomic<bool>& cancelled) {
+  Env* env = Env::Posix();
+  const std::string& scratch = run.request.scratch_dir;
+  SWAGE_RETURN_IF_ERROR(env->CreateDirs(scratch));
+  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, env->Lock(JoinPath(scratch, "lock"), /*wait=*/true));
+  // An earlier attempt of this very job may have finished its artifact and been killed before anybody heard of it.
+  // It is made again: the checkpoints are gone, and a folder of unknown origin is not to be trusted.
+  SWAGE_RETURN_IF_ERROR(env->RemoveTree(run.request.out_dir));
+  std::shared_ptr<SpanSink> sink;
+  if (!run.trace_file.empty()) {
+    SWAGE_ASSIGN_OR_RETURN(sink, NewJsonLinesSink(run.trace_file));
+  }
+  Tracer tracer("swage-child", Clock::Real(), sink);
+  EngineHooks hooks;
+  hooks.tracer = &tracer;
+  hooks.cancelled = [&] { return cancelled.load(); };
+  hooks.progress = [](const Progress& progress) {
+    ChildMessage message;
+    message.progress = progress;
+    Send(message);
+  };
+  return RunRecipe(env, run.request, hooks);
+}
+
+}  // namespace
+
+int JobChildMain() {
+  std::signal(SIGPIPE, SIG_IGN);
+  // Ctrl-C at a terminal goes to the whole group; the daemon decides what happens to its children.
+  std::signal(SIGINT, SIG_IGN);
+  LineReader reader;
+  std::string line;
+  if (!reader.Next(&line)) return kExitOrphan;
+  StatusOr<ChildRun> run = DecodeRun(line);
+  if (!run.ok()) return Fail(run.status());
+  SetLogName(Cat("child ", run->job));
+  auto signals = std::make_shared<Signals>();  // shared: the watching thread outlives this function
+  std::thread(Watch, std::move(reader), signals).detach();
+  StatusOr<std::string> report = RunJob(*run, signals->cancelled);
+  signals->finished.store(true);
+  if (!report.ok()) return Fail(report.status());
+  ChildMessage done;
+  done.kind = ChildMessage::Kind::kDone;
+  done.report_bytes = report->size();
+  Send(done);
+  return kExitOk;
+}
+
+}  // namespace swage

@@ -1,0 +1,75 @@
+#include "workers/job/engine.h"
+
+#include "base/log.h"
+#include "workers/job/job.h"
+
+namespace swage {
+namespace {
+
+// Ends the stage that `status` belongs to and keeps its figures.
+Status EndStage(Job* job, const Status& status) {
+  StageReport report = job->supervisor.End(status);
+  if (status.ok()) job->stages.push_back(report);
+  return status;
+}
+
+Status RunBlocks(Job* job) {
+  for (int64_t layer = 0; layer < job->original->config().layers; ++layer) {
+    const std::string stage = Cat("block[", layer, "]");
+    if (const FinishedBlock* done = job->checkpoint->Find(stage); done != nullptr) {
+      job->stages.push_back(done->stage);  // measured by the attempt that did it
+      continue;
+    }
+    SWAGE_RETURN_IF_ERROR(EndStage(job, RunBlock(job, layer)));
+  }
+  return absl::OkStatus();
+}
+
+Status RunQuality(Job* job) {
+  if (!job->windows) return absl::OkStatus();
+  if (job->checkpoint->quality()) {
+    job->quality = job->checkpoint->quality();
+    job->stages.push_back(*job->checkpoint->quality_stage());
+    return absl::OkStatus();
+  }
+  SWAGE_RETURN_IF_ERROR(EndStage(job, RunEvaluate(job)));
+  return job->checkpoint->SetQuality(*job->quality, job->stages.back());
+}
+
+void SkipFinished(Job* job) {
+  ProgressModel& progress = job->supervisor.plan();
+  for (int64_t layer = 0; layer < job->original->config().layers; ++layer) {
+    const std::string stage = Cat("block[", layer, "]");
+    if (job->checkpoint->Find(stage) != nullptr) progress.Skip(stage);
+  }
+  if (job->checkpoint->quality()) progress.Skip("evaluate");
+}
+
+StatusOr<std::string> RunStages(Job* job) {
+  SWAGE_RETURN_IF_ERROR(EndStage(job, RunLoad(job)));
+  SkipFinished(job);
+  SWAGE_RETURN_IF_ERROR(RunBlocks(job));
+  SWAGE_RETURN_IF_ERROR(RunQuality(job));
+  StatusOr<std::string> report = RunEncode(job);
+  job->supervisor.End(report.status());
+  if (report.ok()) {
+    Status discarded = job->checkpoint->Discard();
+    if (!discarded.ok()) LogWarning("checkpoints stay in ", job->request.scratch_dir, ": ", MessageOf(discarded));
+  }
+  return report;
+}
+
+}  // namespace
+
+StatusOr<std::string> RunRecipe(Env* env, const EngineRequest& request, const EngineHooks& hooks) {
+  Span span;
+  if (hooks.tracer != nullptr) span = hooks.tracer->Start("engine", request.trace_parent);
+  Job job(env, request, hooks, span.context());
+  StatusOr<std::string> report = RunStages(&job);
+  span.SetAttribute("swage.action_digest", job.action_digest.Hex());
+  span.SetAttribute("swage.numerics_class", job.numerics_class);
+  span.SetStatus(report.status());
+  return report;
+}
+
+}  // namespace swage

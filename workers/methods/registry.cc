@@ -1,0 +1,19 @@
+#include "workers/methods/registry.h"
+
+#include "workers/methods/quantize/rtn.h"
+
+namespace swage {
+
+const std::vector<const Method*>& MethodImplementations() {
+  static const auto* methods = new std::vector<const Method*>{RtnMethod()};
+  return *methods;
+}
+
+const Method* FindMethodImplementation(std::string_view id) {
+  for (const Method* method : MethodImplementations()) {
+    if (method->id() == id) return method;
+  }
+  return nullptr;
+}
+
+}  // namespace swage
