@@ -1,0 +1,77 @@
+// Attention: keys and values of each window and key-value head are repacked once, then every block of queries of every
+// head is a piece of work of its own.
+#include <algorithm>
+#include <vector>
+
+#include "kernels/api/check.h"
+#include "kernels/cpu/ops_cpu.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
+
+namespace swage {
+namespace {
+
+int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+struct Packing {
+  int64_t key_stride, value_width, keys_size, values_size;  // sizes: floats per window and key-value head
+};
+
+Packing PackingOf(const AttentionArgs& args) {
+  Packing packing;
+  packing.key_stride = RoundUp(args.tokens, cpu::kKeyBlock);
+  packing.value_width = RoundUp(args.head_dim, cpu::kLanePad);
+  packing.keys_size = args.head_dim * packing.key_stride;
+  packing.values_size = packing.key_stride * packing.value_width;
+  return packing;
+}
+
+// Into zeroed k [head_dim, key_stride] and v [key_stride, value_width].
+void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, float* k, float* v) {
+  const int64_t width = args.kv_heads * args.head_dim;
+  const int64_t first = item / args.kv_heads * args.tokens * width + item % args.kv_heads * args.head_dim;
+  std::fill(k, k + packing.keys_size, 0.0f);
+  std::fill(v, v + packing.values_size, 0.0f);
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    const float* key = args.k + first + t * width;
+    for (int64_t d = 0; d < args.head_dim; ++d) k[d * packing.key_stride + t] = key[d];
+    std::copy_n(args.v + first + t * width, args.head_dim, v + t * packing.value_width);
+  }
+}
+
+}  // namespace
+
+Status CpuOps::Attention(const AttentionArgs& args) {
+  SWAGE_RETURN_IF_ERROR(CheckAttention(args));
+  if (args.windows == 0 || args.tokens == 0) return Status();
+  const Packing packing = PackingOf(args);
+  const int64_t kv_items = args.windows * args.kv_heads;
+  keys_.resize(kv_items * packing.keys_size);
+  values_.resize(kv_items * packing.values_size);
+  cpu::ParallelForEach(threads_, kv_items, [&](int64_t item) {
+    Repack(args, packing, item, &keys_[item * packing.keys_size], &values_[item * packing.values_size]);
+  });
+  const int64_t blocks = RoundUp(args.tokens, cpu::kQueryBlock) / cpu::kQueryBlock;
+  const int64_t q_width = args.heads * args.head_dim, per_kv = args.heads / args.kv_heads;
+  cpu::ParallelForEach(threads_, args.windows * args.heads * blocks, [&](int64_t item) {
+    thread_local std::vector<float> scratch;
+    scratch.resize(cpu::AttendScratchFloats(args.head_dim));
+    const int64_t block = item % blocks, head = item / blocks % args.heads, window = item / blocks / args.heads;
+    const int64_t kv = window * args.kv_heads + head / per_kv;
+    cpu::QueryBlock queries;
+    queries.begin = block * cpu::kQueryBlock;
+    queries.rows = std::min(cpu::kQueryBlock, args.tokens - queries.begin);
+    queries.stride = q_width;
+    queries.head_dim = args.head_dim;
+    queries.scale = args.scale;
+    const int64_t at = (window * args.tokens + queries.begin) * q_width + head * args.head_dim;
+    queries.q = args.q + at;
+    queries.out = args.out + at;
+    const cpu::HeadKeys keys{&keys_[kv * packing.keys_size], &values_[kv * packing.values_size],
+                             packing.key_stride, packing.value_width};
+    cpu::AttendBlock(queries, keys, scratch.data());
+  });
+  return Status();
+}
+
+}  // namespace swage

@@ -1,0 +1,80 @@
+// The vector loops of the CPU implementation: one thread each, on a range that the caller chose (kernels/cpu/parallel.h).
+// Built for several instruction sets by Highway and chosen at run time: AVX-512 and AVX2 on x86, NEON on Arm, and a slow
+// portable fallback. Pointers need no alignment. Casts and formats give the same bits as kernels/numeric on every
+// instruction set; sums and exponentials are within stated bounds (tests/unit/kernels).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/numeric/int_quant.h"
+
+namespace swage::cpu {
+
+std::string SimdName();  // of the chosen instruction set: "avx3", "avx2", ...
+
+// Casts (simd_cast.cc); all round to nearest even.
+void Bf16ToF32(int64_t n, const uint16_t* x, float* y);
+void F32ToBf16(int64_t n, const float* x, uint16_t* y);
+void F16ToF32(int64_t n, const uint16_t* x, float* y);
+void F32ToF16(int64_t n, const float* x, uint16_t* y);
+void Fp8ToF32(int64_t n, const uint8_t* x, float* y);
+void F32ToFp8(int64_t n, const float* x, uint8_t* y);
+
+// Formats (simd_quantize.cc).
+struct MinMax {
+  float min = 0, max = 0;  // zero is always inside
+};
+MinMax RangeOf(int64_t n, const float* x);
+void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid, int8_t* codes);
+void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w);
+void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes);
+void DequantizeFp8Run(int64_t n, const int8_t* codes, float scale, float* w);
+void FakeQuantizeIntRun(int64_t n, float scale, IntGrid grid, float* x);
+void FakeQuantizeFp8Run(int64_t n, float scale, float* x);
+
+// One row of n codes to PackedWords(n, bits) words and back (simd_pack.cc).
+void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words);
+void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes);
+
+// Element-wise and row-wise ops of the decoder (simd_block.cc).
+void RmsNormRow(int64_t h, const float* x, const float* weight, float eps, float* y);
+void SwiGluRun(int64_t n, const float* gate, const float* up, float* y);
+void AddRun(int64_t n, const float* x, float* y);
+void RopeHead(int64_t half, const float* cosine, const float* sine, float* x);  // x[2 * half]
+struct SquareSums {
+  double error = 0, norm = 0;
+};
+SquareSums ErrorSumsRun(int64_t n, const float* a, const float* b);
+bool AllFiniteRun(int64_t n, const float* x);
+
+// Losses of one row of logits (simd_loss.cc).
+struct SoftmaxNorm {
+  float max = 0;
+  double log_sum = 0;  // log(sum(exp(x - max)))
+};
+SoftmaxNorm SoftmaxNormOf(int64_t n, const float* x);
+float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q, const SoftmaxNorm& q_norm);
+
+// Attention (simd_attention.cc): some query rows of one head against all keys before them.
+constexpr int64_t kQueryBlock = 32;
+constexpr int64_t kKeyBlock = 64;
+constexpr int64_t kLanePad = 16;
+struct HeadKeys {              // one window and key-value head, repacked
+  const float* k = nullptr;    // [head_dim, key_stride]: transposed
+  const float* v = nullptr;    // [key_stride, value_width]
+  int64_t key_stride = 0;      // tokens rounded up to kKeyBlock; what is beyond tokens is zero
+  int64_t value_width = 0;     // head_dim rounded up to kLanePad
+};
+struct QueryBlock {
+  const float* q = nullptr;    // first row of this head
+  float* out = nullptr;
+  int64_t stride = 0;          // between rows of q and of out
+  int64_t begin = 0, rows = 0; // position of the first row in its window; at most kQueryBlock rows
+  int64_t head_dim = 0;
+  float scale = 0;
+};
+int64_t AttendScratchFloats(int64_t head_dim);
+void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch);
+
+}  // namespace swage::cpu
