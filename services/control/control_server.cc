@@ -138,7 +138,7 @@ class JobServiceImpl : public ServiceBase {
   }
 
   Status Fill(const std::string& tenant, const std::string& id, v1::Job* out) {
-    SWAGE_ASSIGN_OR_RETURN(JobView view, directory_.Get(tenant, id));
+    SWAGE_ASSIGN_OR_RETURN(JobEntry view, directory_.Get(tenant, id));
     SWAGE_ASSIGN_OR_RETURN(view.last_sequence, directory_.LastSequence(tenant, id));
     *out = ToProto(view);
     return absl::OkStatus();
@@ -159,7 +159,7 @@ class JobServiceImpl : public ServiceBase {
     }
     SWAGE_ASSIGN_OR_RETURN(const JobPage page,
                            directory_.List(tenant, states, request.page_size(), request.page_token()));
-    for (const JobView& view : page.jobs) {
+    for (const JobEntry& view : page.jobs) {
       v1::Job* job = response->add_jobs();
       *job = ToProto(view);
       job->clear_plan();  // of a large model it is large; GetJob has it

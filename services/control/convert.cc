@@ -119,7 +119,7 @@ std::string PlanToJson(const v1::Plan& plan) {
   return json;
 }
 
-v1::Job ToProto(const JobView& view) {
+v1::Job ToProto(const JobEntry& view) {
   const JobRecord& record = view.record;
   v1::Job job;
   SetSpec(record.job, &job);

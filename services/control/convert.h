@@ -15,7 +15,7 @@ StatusOr<JobState> FromProto(v1::JobState state);  // UNSPECIFIED and unknown nu
 JobSpecFields FromProto(const v1::JobSpec& spec);
 v1::Plan ToProto(const Plan& plan);
 std::string PlanToJson(const v1::Plan& plan);
-v1::Job ToProto(const JobView& view);
+v1::Job ToProto(const JobEntry& view);
 v1::Job ToProto(const Admission& admission);  // of validate_only: a plan, no name
 v1::JobEvent ToProto(const JobEventRecord& event, uint64_t sequence);
 v1::Method ToProto(const MethodRow& row);

@@ -93,19 +93,19 @@ StatusOr<std::optional<JobRecord>> JobDirectory::Pending(const std::string& tena
   return std::optional<JobRecord>(QueuedFrom(request.job));
 }
 
-StatusOr<JobView> JobDirectory::Get(const std::string& tenant, const std::string& id) {
+StatusOr<JobEntry> JobDirectory::Get(const std::string& tenant, const std::string& id) {
   // Request, then record: the leader writes the record and deletes the request in one step, so that looking in this
   // order could miss both; hence the record once more.
   for (int look = 0; look < 2; ++look) {
     SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(JobKey(tenant, id)));
     if (record) {
-      JobView view;
+      JobEntry view;
       SWAGE_ASSIGN_OR_RETURN(view.record, JobRecordFromJson(record->value));
       view.version = record->version;
       return view;
     }
     SWAGE_ASSIGN_OR_RETURN(auto pending, Pending(tenant, id));
-    if (pending) return JobView{*std::move(pending), 0, 0};
+    if (pending) return JobEntry{*std::move(pending), 0, 0};
   }
   return NotFound("JOB_NOT_FOUND", Cat("there is no job jobs/", id), "`swage jobs` lists the jobs");
 }
@@ -137,13 +137,13 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
     SWAGE_ASSIGN_OR_RETURN(after, IdOfPageToken(page_token, tenant, states));
   }
   // Creates first: one that is applied meanwhile is then found as a record too, and the record wins.
-  std::map<std::string, JobView> pending;
+  std::map<std::string, JobEntry> pending;
   SWAGE_ASSIGN_OR_RETURN(const auto requests, state_->Scan(RequestKey(tenant, ""), RequestKey(tenant, after), kPendingCreates));
   for (const Record& record : requests) {
     const auto request = RequestFromJson(record.value);
     if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), 0, 0};
   }
-  std::vector<JobView> found;
+  std::vector<JobEntry> found;
   std::string cursor = JobKey(tenant, after);
   bool more = true;
   while (more && found.size() <= wanted) {
@@ -161,7 +161,7 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
     if (Wanted(view.record, states) && (!more || JobKey(tenant, id) < cursor)) found.push_back(std::move(view));
   }
   std::sort(found.begin(), found.end(),
-            [](const JobView& a, const JobView& b) { return a.record.job.id < b.record.job.id; });
+            [](const JobEntry& a, const JobEntry& b) { return a.record.job.id < b.record.job.id; });
   JobPage page;
   if (found.size() > wanted) {
     found.resize(wanted);
@@ -226,7 +226,7 @@ Status JobDirectory::Put(const Transaction& transaction, const std::string& key)
 
 Status JobDirectory::Act(const std::string& kind, const std::string& tenant, const std::string& id,
                          const std::string& reason, int wait_ms) {
-  SWAGE_ASSIGN_OR_RETURN(const JobView view, Get(tenant, id));
+  SWAGE_ASSIGN_OR_RETURN(const JobEntry view, Get(tenant, id));
   SWAGE_ASSIGN_OR_RETURN(const bool needed, Allowed(kind, view.record));
   if (!needed) return absl::OkStatus();
   Request request;

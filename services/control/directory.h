@@ -16,14 +16,14 @@
 
 namespace swage {
 
-struct JobView {
+struct JobEntry {
   JobRecord record;
   uint64_t version = 0;        // of the record; 0: not applied yet
   uint64_t last_sequence = 0;  // filled by who needs it, from LastSequence
 };
 
 struct JobPage {
-  std::vector<JobView> jobs;
+  std::vector<JobEntry> jobs;
   std::string next_page_token;
 };
 
@@ -31,7 +31,7 @@ class JobDirectory {
  public:
   JobDirectory(std::shared_ptr<StateStore> state, Clock* clock);
 
-  StatusOr<JobView> Get(const std::string& tenant, const std::string& id);  // NOT_FOUND/JOB_NOT_FOUND
+  StatusOr<JobEntry> Get(const std::string& tenant, const std::string& id);  // NOT_FOUND/JOB_NOT_FOUND
   StatusOr<uint64_t> LastSequence(const std::string& tenant, const std::string& id);  // of its events; 0: none yet
   // Ordered by id, that is by time. `states` empty: all. A token is good for the same tenant and states only.
   StatusOr<JobPage> List(const std::string& tenant, const std::vector<JobState>& states, int page_size,

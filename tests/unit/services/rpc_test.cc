@@ -1,0 +1,185 @@
+// The kit over real sockets: errors, health, reflection, deadlines, sockets' permissions.
+#include "services/kit/rpc.h"
+
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "base/env.h"
+#include "services/kit/deadline.h"
+#include "swage/v1/job.grpc.pb.h"
+
+namespace swage {
+namespace {
+
+// Fails, or waits until its call is cancelled.
+class FakeJobs : public v1::JobService::Service {
+ public:
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request, v1::Job* job) override {
+    if (request->name() == "trace") {
+      job->set_trace_id(TraceOf(*context).trace_id);
+      return grpc::Status::OK;
+    }
+    if (request->name() == "forever") {
+      while (!context->IsCancelled()) std::this_thread::yield();
+      return grpc::Status::OK;
+    }
+    return ToGrpc(InvalidInput("SHARD_MISSING", "model-2.safetensors is not there", "upload the complete folder"));
+  }
+};
+
+v1::Job Call(const std::string& address, const std::string& name, Status* status, const SpanContext& trace = {}) {
+  const auto stub = v1::JobService::NewStub(NewChannel(address));
+  grpc::ClientContext context;
+  PrepareContext(&context, 5000, trace);
+  v1::GetJobRequest request;
+  request.set_name(name);
+  v1::Job job;
+  *status = FromGrpc(stub->GetJob(&context, request, &job));
+  return job;
+}
+
+TEST(Rpc, AnErrorArrivesWithCodeReasonMessageAndNextStep) {
+  FakeJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok()) << server.status();
+  Status status;
+  Call((*server)->addresses()[0], "x", &status);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(status), "SHARD_MISSING");
+  EXPECT_EQ(MessageOf(status), "model-2.safetensors is not there");
+  EXPECT_EQ(NextStepOf(status), "upload the complete folder");
+}
+
+TEST(Rpc, AnErrorWithoutReasonStaysWithoutOne) {
+  const Status there = FromGrpc(ToGrpc(Status(StatusCode::kInternal, "boom")));
+  EXPECT_EQ(there.code(), StatusCode::kInternal);
+  EXPECT_EQ(ReasonOf(there), "");
+  EXPECT_EQ(MessageOf(there), "boom");
+  EXPECT_TRUE(FromGrpc(ToGrpc(absl::OkStatus())).ok());
+}
+
+TEST(Rpc, NobodyThereIsUnreachable) {
+  TempDir dir;
+  Status status;
+  Call(Cat("unix:", dir.path(), "/none.sock"), "x", &status);
+  EXPECT_EQ(ReasonOf(status), "UNREACHABLE");
+}
+
+TEST(Rpc, TheTraceTravelsWithTheCall) {
+  FakeJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const SpanContext trace = SpanContext::NewTrace();
+  Status status;
+  EXPECT_EQ(Call((*server)->addresses()[0], "trace", &status, trace).trace_id(), trace.trace_id);
+}
+
+TEST(Rpc, AUnixSocketIsTheUsersOnlyAndAStaleOneIsReplaced) {
+  TempDir dir;
+  const std::string path = JoinPath(dir.path(), "run/s.sock");
+  FakeJobs jobs;
+  {
+    const auto first = RpcServer::Start({Cat("unix:", path)}, {&jobs});
+    ASSERT_TRUE(first.ok()) << first.status();
+    struct stat info {};
+    ASSERT_EQ(::stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+    ASSERT_EQ(::stat(DirName(path).c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0700u);
+    FakeJobs other;
+    EXPECT_EQ(ReasonOf(RpcServer::Start({Cat("unix:", path)}, {&other}).status()), "ADDRESS_IN_USE");
+    Status status;
+    Call(Cat("unix:", path), "x", &status);
+    EXPECT_EQ(ReasonOf(status), "SHARD_MISSING");
+  }
+  // A socket that nobody listens on, as a killed server leaves it.
+  ::unlink(path.c_str());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ::close(fd);
+  FakeJobs again;
+  EXPECT_TRUE(RpcServer::Start({Cat("unix:", path)}, {&again}).ok());
+}
+
+TEST(Rpc, ATakenPortIsAnErrorNotAShare) {
+  FakeJobs jobs, more;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  EXPECT_EQ(ReasonOf(RpcServer::Start({(*server)->addresses()[0]}, {&more}).status()), "ADDRESS_IN_USE");
+}
+
+// The health protocol, spoken without its stubs: request {1: service}, response {1: status}; 1 is SERVING.
+StatusOr<std::string> Health(const std::string& address, const std::string& service) {
+  const auto channel = NewChannel(address);
+  grpc::Slice request = service.empty() ? grpc::Slice("") : grpc::Slice(Cat("\x0a", static_cast<char>(service.size()), service));
+  grpc::ByteBuffer out(&request, 1), in;
+  grpc::ClientContext context;
+  PrepareContext(&context, 5000);
+  std::promise<grpc::Status> answered;
+  grpc::GenericStub(channel).UnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::StubOptions(), &out, &in,
+                                       [&](grpc::Status status) { answered.set_value(std::move(status)); });
+  const grpc::Status status = answered.get_future().get();
+  if (!status.ok()) return FromGrpc(status);
+  std::vector<grpc::Slice> slices;
+  (void)in.Dump(&slices);
+  std::string bytes;
+  for (const auto& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return bytes;
+}
+
+TEST(Rpc, HealthSpeaksForTheServerAndForEachService) {
+  FakeJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  const std::string address = (*server)->addresses()[0];
+  for (const char* name : {"", "swage.v1.JobService"}) {
+    const auto serving = Health(address, name);
+    ASSERT_TRUE(serving.ok()) << name << " " << serving.status();
+    EXPECT_EQ(*serving, std::string("\x08\x01"));
+  }
+  EXPECT_EQ(Health(address, "swage.v1.ArtifactService").status().code(), StatusCode::kNotFound);
+  (*server)->SetServing(false);
+  EXPECT_EQ(*Health(address, ""), std::string("\x08\x02"));
+}
+
+TEST(Rpc, TenantsArePlainNames) {
+  EXPECT_EQ(*CheckTenant(""), "default");
+  EXPECT_EQ(*CheckTenant("team-7"), "team-7");
+  for (const std::string bad : {"Team", "7up", "a/b", "-", "a.b", std::string(64, 'a').c_str()}) {
+    EXPECT_EQ(ReasonOf(CheckTenant(bad).status()), "BAD_TENANT") << bad;
+  }
+}
+
+TEST(Deadline, ACallThatBringsNoneIsGivenOneAndOneThatBringsItsOwnKeepsIt) {
+  FakeJobs jobs;
+  auto keeper = std::make_shared<DeadlineKeeper>(50, 50);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(DeadlineKeeper::Factory(keeper));
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&jobs);
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  const auto server = builder.BuildAndStart();
+  const auto stub = v1::JobService::NewStub(NewChannel(Cat("127.0.0.1:", port)));
+  v1::GetJobRequest request;
+  request.set_name("forever");
+  v1::Job job;
+  grpc::ClientContext without;
+  EXPECT_EQ(stub->GetJob(&without, request, &job).error_code(), grpc::StatusCode::CANCELLED);
+  grpc::ClientContext with;
+  PrepareContext(&with, 300);
+  EXPECT_EQ(stub->GetJob(&with, request, &job).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+}  // namespace
+}  // namespace swage
