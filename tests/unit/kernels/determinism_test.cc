@@ -1,0 +1,83 @@
+// The CPU's results depend on the numerics class only: the same bytes on every repetition, and for everything but
+// products the same bytes for every number of threads.
+#include <gtest/gtest.h>
+
+#include "kernels/api/ops.h"
+#include "tests/unit/kernels/random_values.h"
+
+namespace swage {
+namespace {
+
+std::vector<float> Attend(Ops* ops) {
+  const int64_t rows = 3 * 97, heads = 6, kv_heads = 2, d = 32;
+  const std::vector<float> q = Gaussians(rows * heads * d, 1), k = Gaussians(rows * kv_heads * d, 2),
+                           v = Gaussians(rows * kv_heads * d, 3);
+  std::vector<float> out(q.size());
+  const AttentionArgs args{3, 97, heads, kv_heads, d, 0.2f, q.data(), k.data(), v.data(), out.data()};
+  EXPECT_TRUE(ops->Attention(args).ok());
+  return out;
+}
+
+std::vector<float> Rows(Ops* ops) {
+  const int64_t rows = 37, n = 517;
+  const std::vector<float> x = Gaussians(rows * n, 4), y = Gaussians(rows * n, 5);
+  const std::vector<int32_t> target = Indices(rows, n, 6);
+  std::vector<float> norm(x.size()), glu(x.size()), nll(rows), kl(rows);
+  std::vector<uint8_t> top(rows);
+  double error = 0, norm2 = 0;
+  EXPECT_TRUE(ops->RmsNorm(rows, n, x.data(), y.data(), 1e-5f, norm.data()).ok());
+  EXPECT_TRUE(ops->SwiGlu(rows * n, x.data(), y.data(), glu.data()).ok());
+  EXPECT_TRUE(ops->CrossEntropy(rows, n, x.data(), target.data(), nll.data()).ok());
+  EXPECT_TRUE(ops->CompareLogits(rows, n, x.data(), y.data(), kl.data(), top.data()).ok());
+  EXPECT_TRUE(ops->ErrorSums(rows * n, x.data(), y.data(), &error, &norm2).ok());
+  std::vector<float> all = norm;
+  all.insert(all.end(), glu.begin(), glu.end());
+  all.insert(all.end(), nll.begin(), nll.end());
+  all.insert(all.end(), kl.begin(), kl.end());
+  all.push_back(static_cast<float>(error));
+  return all;
+}
+
+std::vector<float> Multiply(Ops* ops, DType type) {
+  const int64_t m = 65, n = 130, k = 257;
+  const std::vector<float> a = Gaussians(m * k, 7), b = Gaussians(n * k, 8);
+  const std::vector<uint16_t> a16 = ToBf16(a), b16 = ToBf16(b);
+  std::vector<float> c(m * n);
+  GemmArgs args;
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.a_type = args.b_type = type;
+  args.a = type == DType::kF32 ? static_cast<const void*>(a.data()) : a16.data();
+  args.b = type == DType::kF32 ? static_cast<const void*>(b.data()) : b16.data();
+  args.c = c.data();
+  EXPECT_TRUE(ops->Gemm(args).ok());
+  return c;
+}
+
+TEST(DeterminismTest, RepetitionsGiveTheSameBytes) {
+  const std::unique_ptr<Ops> ops = NewCpuOps(3), again = NewCpuOps(3);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Attend(ops.get()), Attend(again.get()));
+    EXPECT_EQ(Rows(ops.get()), Rows(again.get()));
+    EXPECT_EQ(Multiply(ops.get(), DType::kF32), Multiply(again.get(), DType::kF32));
+    EXPECT_EQ(Multiply(ops.get(), DType::kBF16), Multiply(again.get(), DType::kBF16));
+  }
+}
+
+TEST(DeterminismTest, ThreadsDoNotChangeTheBytesOfWhatIsNotAProduct) {
+  const std::unique_ptr<Ops> one = NewCpuOps(1), many = NewCpuOps(5);
+  EXPECT_EQ(Attend(one.get()), Attend(many.get()));
+  EXPECT_EQ(Rows(one.get()), Rows(many.get()));
+}
+
+TEST(DeterminismTest, NumericsClassNamesThreadsAndLibraries) {
+  const std::string one = NewCpuOps(1)->NumericsClass(), two = NewCpuOps(2)->NumericsClass();
+  EXPECT_NE(one, two);
+  EXPECT_EQ(one.substr(0, 4), "cpu/");
+  EXPECT_NE(one.find("/onednn-"), std::string::npos);
+  EXPECT_EQ(two.substr(two.size() - 3), "/t2");
+}
+
+}  // namespace
+}  // namespace swage
