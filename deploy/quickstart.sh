@@ -55,9 +55,10 @@ deploy/install.sh build
 phase_end
 
 phase "build"
+mkdir -p "$BUILD"
 if [ ! -f "$BUILD/build.ninja" ]; then
-  cmake -S . -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSWAGE_CUDA=OFF -DSWAGE_TESTS=OFF > "$BUILD.log" 2>&1 ||
-    { cat "$BUILD.log" >&2; exit 1; }
+  cmake -S . -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSWAGE_CUDA=OFF -DSWAGE_TESTS=OFF > "$BUILD/configure.log" 2>&1 ||
+    { cat "$BUILD/configure.log" >&2; exit 1; }
 fi
 ninja -C "$BUILD" swage
 phase_end
