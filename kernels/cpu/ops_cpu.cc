@@ -16,8 +16,7 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kCacheLine = 64;         // elements; a cut between threads falls on whole cache lines
-constexpr int64_t kErrorChunk = 1 << 14;   // elements whose sum is one addend, whatever the number of threads
+constexpr int64_t kErrorChunk = 1 << 14;  // elements whose sum is one addend, whatever the number of threads
 
 }  // namespace
 
@@ -33,7 +32,7 @@ Status CpuOps::Gemm(const GemmArgs& args) {
 
 Status CpuOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("rms norm", rows, h));
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(h), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) cpu::RmsNormRow(h, x + r * h, weight, eps, y + r * h);
   });
   return Status();
@@ -48,7 +47,7 @@ void CpuOps::PrepareRope(const RopeArgs& args) {
   rope_.inv_freq.assign(args.inv_freq, args.inv_freq + half);
   rope_.cosine.resize(args.tokens * half);
   rope_.sine.resize(args.tokens * half);
-  cpu::ParallelFor(threads_, args.tokens, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, args.tokens, cpu::RowGrain(half * 16), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin * half; i < end * half; ++i) {
       const float angle = static_cast<float>(i / half) * rope_.inv_freq[i % half];
       rope_.cosine[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
@@ -62,7 +61,7 @@ Status CpuOps::Rope(const RopeArgs& args) {
   if (args.rows == 0 || args.heads == 0 || args.head_dim == 0) return Status();
   PrepareRope(args);
   const int64_t half = args.head_dim / 2;
-  cpu::ParallelFor(threads_, args.rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, args.rows, cpu::RowGrain(args.heads * args.head_dim), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t at = r % args.tokens * half;
       for (int64_t head = 0; head < args.heads; ++head) {
@@ -76,7 +75,7 @@ Status CpuOps::Rope(const RopeArgs& args) {
 
 Status CpuOps::SwiGlu(int64_t n, const float* gate, const float* up, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("swiglu", n, 1));
-  cpu::ParallelFor(threads_, n, kCacheLine, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     cpu::SwiGluRun(end - begin, gate + begin, up + begin, y + begin);
   });
   return Status();
@@ -84,7 +83,7 @@ Status CpuOps::SwiGlu(int64_t n, const float* gate, const float* up, float* y) {
 
 Status CpuOps::Add(int64_t n, const float* x, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("add", n, 1));
-  cpu::ParallelFor(threads_, n, kCacheLine,
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain,
                    [&](int64_t begin, int64_t end) { cpu::AddRun(end - begin, x + begin, y + begin); });
   return Status();
 }
@@ -92,7 +91,7 @@ Status CpuOps::Add(int64_t n, const float* x, float* y) {
 Status CpuOps::Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table, DType type,
                      float* y) {
   SWAGE_RETURN_IF_ERROR(CheckEmbed(rows, h, vocab, ids, type));
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(h), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       if (type == DType::kBF16) {
         cpu::Bf16ToF32(h, static_cast<const uint16_t*>(table) + ids[r] * h, y + r * h);
@@ -108,7 +107,7 @@ Status CpuOps::CrossEntropy(int64_t rows, int64_t vocab, const float* logits, co
                             float* nll) {
   SWAGE_RETURN_IF_ERROR(CheckLogits("cross entropy", rows, vocab));
   SWAGE_RETURN_IF_ERROR(CheckIndices("cross entropy", rows, target, vocab));
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(vocab), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = logits + r * vocab;
       const cpu::SoftmaxNorm norm = cpu::SoftmaxNormOf(vocab, row);
@@ -121,7 +120,7 @@ Status CpuOps::CrossEntropy(int64_t rows, int64_t vocab, const float* logits, co
 Status CpuOps::CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits,
                              float* kl, uint8_t* same_top1) {
   SWAGE_RETURN_IF_ERROR(CheckLogits("compare logits", rows, vocab));
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(vocab), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float *p = reference + r * vocab, *q = logits + r * vocab;
       const cpu::SoftmaxNorm p_norm = cpu::SoftmaxNormOf(vocab, p), q_norm = cpu::SoftmaxNormOf(vocab, q);
@@ -153,7 +152,7 @@ Status CpuOps::ErrorSums(int64_t n, const float* a, const float* b, double* erro
 Status CpuOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("cast", n, 1));
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
-  cpu::ParallelFor(threads_, n, kCacheLine, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     const int64_t count = end - begin;
     switch (type) {
       case DType::kF16: return cpu::F16ToF32(count, static_cast<const uint16_t*>(x) + begin, y + begin);
@@ -168,7 +167,7 @@ Status CpuOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
 Status CpuOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("cast", n, 1));
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
-  cpu::ParallelFor(threads_, n, kCacheLine, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     const int64_t count = end - begin;
     switch (type) {
       case DType::kF16: return cpu::F32ToF16(count, x + begin, static_cast<uint16_t*>(y) + begin);
@@ -183,7 +182,7 @@ Status CpuOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
 StatusOr<bool> CpuOps::AllFinite(int64_t n, const float* x) {
   SWAGE_RETURN_IF_ERROR(CheckSize("all finite", n, 1));
   std::atomic<bool> finite = true;
-  cpu::ParallelFor(threads_, n, kCacheLine, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     if (!cpu::AllFiniteRun(end - begin, x + begin)) finite = false;
   });
   return finite.load();

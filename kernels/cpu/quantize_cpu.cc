@@ -43,7 +43,7 @@ void Keep(const QuantizeArgs& args, int64_t at, ScaleAndZero s) {
 // Minimum and maximum do not depend on the order, so the parts may be any.
 cpu::MinMax RangeOfAll(int threads, const QuantizeArgs& args) {
   std::vector<cpu::MinMax> rows(args.out);
-  cpu::ParallelFor(threads, args.out, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads, args.out, cpu::RowGrain(args.in), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) rows[r] = cpu::RangeOf(args.in, args.w + r * args.in);
   });
   cpu::MinMax range;
@@ -65,7 +65,7 @@ Status CpuOps::Quantize(const QuantizeArgs& args) {
     whole = ScaleOf(RangeOfAll(threads_, args), format, args.symmetric);
     Keep(args, 0, whole);
   }
-  cpu::ParallelFor(threads_, args.out, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, args.out, cpu::RowGrain(args.in), [&](int64_t begin, int64_t end) {
     for (int64_t g = begin * layout.groups_per_row; g < end * layout.groups_per_row; ++g) {
       const float* w = args.w + g * layout.group;
       ScaleAndZero s = whole;
@@ -81,7 +81,7 @@ Status CpuOps::Quantize(const QuantizeArgs& args) {
 
 Status CpuOps::Dequantize(const QuantizeArgs& args, float* w) {
   SWAGE_ASSIGN_OR_RETURN(const QuantizeLayout layout, CheckQuantize(args, false));
-  cpu::ParallelFor(threads_, args.out, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, args.out, cpu::RowGrain(args.in), [&](int64_t begin, int64_t end) {
     for (int64_t g = begin * layout.groups_per_row; g < end * layout.groups_per_row; ++g) {
       const int64_t at = args.per_tensor ? 0 : g;
       const ScaleAndZero s{args.scales[at], args.symmetric ? int8_t{0} : args.zeros[at]};
@@ -93,7 +93,7 @@ Status CpuOps::Dequantize(const QuantizeArgs& args, float* w) {
 
 Status CpuOps::FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) {
   SWAGE_ASSIGN_OR_RETURN(const FormatRow* row, CheckFakeQuantize(rows, n, format));
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float scale = ScaleOf(cpu::RangeOf(n, x + r * n), *row, true).scale;
       if (row->kind == FormatKind::kFloat) {
@@ -110,7 +110,7 @@ Status CpuOps::PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, 
   SWAGE_RETURN_IF_ERROR(CheckBits("pack", bits));
   SWAGE_RETURN_IF_ERROR(CheckSize("pack", rows, n));
   const int64_t width = PackedWords(n, bits);
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       cpu::PackRow(n, bits, codes + r * n, reinterpret_cast<uint32_t*>(words + r * width));
     }
@@ -122,7 +122,7 @@ Status CpuOps::UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* word
   SWAGE_RETURN_IF_ERROR(CheckBits("unpack", bits));
   SWAGE_RETURN_IF_ERROR(CheckSize("unpack", rows, n));
   const int64_t width = PackedWords(n, bits);
-  cpu::ParallelFor(threads_, rows, 1, [&](int64_t begin, int64_t end) {
+  cpu::ParallelFor(threads_, rows, cpu::RowGrain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       cpu::UnpackRow(n, bits, reinterpret_cast<const uint32_t*>(words + r * width), codes + r * n);
     }

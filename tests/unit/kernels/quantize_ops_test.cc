@@ -113,7 +113,7 @@ TEST_P(QuantizeOpsTest, FakeQuantizeRowsGivesTheReferencesBytes) {
 
 TEST_P(QuantizeOpsTest, PackedRowsAreTheReferencesAndUnpackToTheCodes) {
   for (int bits = 2; bits <= 8; ++bits) {
-    for (const int64_t n : {1, 7, 8, 31, 32, 33, 64, 100, 128, 255, 512, 1001}) {
+    for (const int64_t n : {1, 7, 8, 31, 32, 33, 64, 100, 128, 255, 512, 1001, 20003}) {
       SCOPED_TRACE(testing::Message() << bits << " bits, " << n << " codes");
       const int64_t rows = 3, width = PackedWords(n, bits);
       const std::vector<int8_t> codes = Codes(rows * n, bits, n);
@@ -130,7 +130,7 @@ TEST_P(QuantizeOpsTest, PackedRowsAreTheReferencesAndUnpackToTheCodes) {
 }
 
 TEST_P(QuantizeOpsTest, CastsGiveTheReferencesBytes) {
-  for (const int64_t n : {0, 1, 5, 16, 63, 64, 65, 1000, 4099}) {
+  for (const int64_t n : {0, 1, 5, 16, 63, 64, 65, 1000, 50021}) {
     std::vector<float> x = AnyFiniteFloats(n, n + 1);
     for (int64_t i = 3; i < n; i += 11) x[i] = static_cast<float>(i % 64) * 0.0078125f;  // many ties in fp8 and f16
     for (int64_t i = 5; i < n; i += 50) x[i] = i % 4 == 0 ? INFINITY : -INFINITY;

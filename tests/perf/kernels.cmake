@@ -1,0 +1,1 @@
+swage_benchmark(swage-bench-kernels SRCS kernels_bench.cc DEPS swage_kernels swage_base OpenMP::OpenMP_CXX)
