@@ -7,10 +7,16 @@ namespace swage {
 EmbeddedOptions PlatformTest::Options() const {
   EmbeddedOptions options;
   options.data_dir = JoinPath(dir_.path(), "data");
-  options.child_executable = SWAGE_WORKER;
+  options.child_executable = child_;
   options.threads_per_job = 1;
   options.lease_ms = 2000;
   return options;
+}
+
+void PlatformTest::UseEngine() {
+  Stop();
+  child_ = SWAGE_WORKER;
+  Start();
 }
 
 void PlatformTest::Start() {
@@ -45,12 +51,12 @@ std::string PlatformTest::UploadText(uint64_t bytes) {
   return digest.ok() ? digest->Hex() : "";
 }
 
-Submission PlatformTest::SmallJob() {
+Submission PlatformTest::SmallJob(int seed) {
   Submission job;
   job.model = "models/tiny";
   job.recipe_yaml =
-      "steps:\n- {kind: quantize, method: rtn, format: int4, granularity: group, group_size: 128}\n"
-      "evaluate: {text: t.txt, window: 128, max_windows: 2}\n";
+      Cat("steps:\n- {kind: quantize, method: rtn, format: int4, granularity: group, group_size: 128}\n"
+          "evaluate: {text: t.txt, window: 128, max_windows: 2}\nseed: ", seed, "\n");
   job.files["t.txt"] = UploadText(4000);
   return job;
 }

@@ -1,4 +1,5 @@
-// The whole platform in this process, in a temporary folder; jobs run in swage-worker's child processes.
+// The whole platform in this process, in a temporary folder. Jobs run in fake_child (quick; its behaviour is chosen by
+// the recipe's seed) or, with UseEngine, in swage-worker's real child.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,16 +24,18 @@ class PlatformTest : public ::testing::Test {
   void Start();
   void Stop();
   EmbeddedOptions Options() const;
+  void UseEngine();  // from here on
 
   // The sample model under models/tiny, once for each platform.
   void UploadModel();
   // A text of the first `bytes` of the sample text, as an object; returns its digest.
   std::string UploadText(uint64_t bytes);
   // int4 g128 on models/tiny, evaluated on two windows of "t.txt".
-  Submission SmallJob();
+  Submission SmallJob(int seed = 0);
   JobView WatchToEnd(const std::string& name);
 
   TempDir dir_;
+  std::string child_ = SWAGE_FAKE_CHILD;
   std::unique_ptr<EmbeddedPlatform> platform_;
   std::unique_ptr<ArtifactClient> store_;
   std::unique_ptr<JobClient> jobs_;

@@ -1,7 +1,10 @@
 // A job's whole way, in one process: upload, submit, watch, download; and what must be refused at submit.
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <utility>
 
 #include "base/digest.h"
 #include "tests/unit/services/platform_fixture.h"
@@ -10,6 +13,7 @@ namespace swage {
 namespace {
 
 TEST_F(PlatformTest, AJobGoesFromUploadToDownload) {
+  UseEngine();
   UploadModel();
   Submission submission = SmallJob();
   submission.output_alias = "models/tiny-int4";
@@ -78,9 +82,71 @@ TEST_F(PlatformTest, ValidatingTellsThePlanAndCreatesNothing) {
   EXPECT_TRUE(jobs_->List(100)->empty());
 }
 
+// Watches until the job runs, then does something to it.
+void OnceRunning(JobClient* jobs, const std::string& name, const std::function<void()>& act) {
+  bool done = false;
+  WatchCallbacks callbacks;
+  callbacks.event = [&](const EventView& event) {
+    if (event.state != "RUNNING" || std::exchange(done, true)) return;
+    act();
+  };
+  ASSERT_TRUE(jobs->Watch(name, 0, callbacks).ok());
+  EXPECT_TRUE(done);
+}
+
+TEST_F(PlatformTest, ARunningJobIsCancelledAndItsChildStopped) {
+  UploadModel();
+  const auto created = jobs_->Create(SmallJob(3), "r1");
+  ASSERT_TRUE(created.ok()) << created.status();
+  JobClientOptions options;
+  options.address = [this] { return StatusOr<std::string>(platform_->address()); };
+  options.tenant = "default";
+  JobClient watcher(options);
+  OnceRunning(&watcher, created->name, [&] { EXPECT_TRUE(jobs_->Act(JobClient::Action::kCancel, created->name).ok()); });
+  EXPECT_EQ(jobs_->Get(created->name)->state, "CANCELLED");
+}
+
+TEST_F(PlatformTest, AFailureOfTheEngineIsToldAndNotRepeated) {
+  UploadModel();
+  const auto created = jobs_->Create(SmallJob(2), "r1");
+  ASSERT_TRUE(created.ok()) << created.status();
+  const JobView job = WatchToEnd(created->name);
+  EXPECT_EQ(job.state, "FAILED");
+  EXPECT_EQ(job.reason, "INVALID_SPEC");
+  EXPECT_NE(job.message.find("NAN_WEIGHTS"), std::string::npos) << job.message;
+  EXPECT_NE(job.message.find("repair the checkpoint"), std::string::npos) << job.message;
+  EXPECT_EQ(job.attempts.size(), 1u);
+}
+
+TEST_F(PlatformTest, AJobPausedWhileItRunsStopsAndGoesOnWhenResumed) {
+  UploadModel();
+  const auto created = jobs_->Create(SmallJob(3), "r1");
+  ASSERT_TRUE(created.ok()) << created.status();
+  JobClientOptions options;
+  options.address = [this] { return StatusOr<std::string>(platform_->address()); };
+  options.tenant = "default";
+  JobClient watcher(options);
+  std::vector<std::string> states;
+  WatchCallbacks callbacks;
+  callbacks.event = [&](const EventView& event) {
+    if (event.kind != "state" || (!states.empty() && states.back() == event.state)) return;
+    states.push_back(event.state);
+    if (event.state == "RUNNING" && std::count(states.begin(), states.end(), "RUNNING") == 1) {
+      EXPECT_TRUE(jobs_->Act(JobClient::Action::kPause, created->name).ok());
+    } else if (event.state == "PAUSED") {
+      EXPECT_TRUE(jobs_->Act(JobClient::Action::kResume, created->name).ok());
+    } else if (event.state == "RUNNING") {
+      EXPECT_TRUE(jobs_->Act(JobClient::Action::kCancel, created->name).ok());
+    }
+  };
+  ASSERT_TRUE(watcher.Watch(created->name, 0, callbacks).ok());
+  EXPECT_EQ(states.back(), "CANCELLED");
+  EXPECT_EQ(std::count(states.begin(), states.end(), "PAUSED"), 1);
+}
+
 TEST_F(PlatformTest, ACancelledJobIsCancelledAndLeavesNoArtifact) {
   UploadModel();
-  Submission submission = SmallJob();
+  Submission submission = SmallJob(3);
   submission.output_alias = "models/never";
   const auto created = jobs_->Create(submission, "r1");
   ASSERT_TRUE(created.ok()) << created.status();
