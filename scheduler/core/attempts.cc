@@ -257,6 +257,9 @@ void Core::Tick(Now now) {
     if (!held || worker.lease_mono > now.mono_nanos) continue;
     worker.connected = false;
     worker.reported.clear();
+    // Boots have no order: what was taken for the later one may have been a late call of one that is dead. Whoever
+    // calls next is believed.
+    worker.retired_boots.clear();
     LoseWorker(&worker, Reason::kWorkerLost, "", now);
   }
 }

@@ -155,7 +155,8 @@ void Leader::Run() {
       std::lock_guard lock(mu_);
       if (stopping_) break;
     }
-    auto leadership = TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms, options_.clock);
+    auto leadership =
+        TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms, RandomU64(), options_.clock);
     if (!leadership.ok()) {
       LogWarning("not leading yet: ", MessageOf(leadership.status()));
       Pause(kRetryMs);
@@ -267,7 +268,8 @@ void Leader::Receive(Now now) {
   }
   for (auto& [id, a] : arrived) {
     if (!core_->HandleReport(a.report, now)) {
-      a.call->Answer({{}, options_.lease_ms, true});
+      a.call->Refuse(Error(StatusCode::kAborted, "WORKER_SUPERSEDED", "a later call, or a later start, of this worker came before",
+                           "if two daemons share one data folder, stop one"));
       continue;
     }
     Held& held = held_[id];
@@ -285,7 +287,17 @@ void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
 }
 
 bool Leader::ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now) {
-  if (!output.writes.empty() || !output.events.empty()) {
+  if (output.writes.empty() && output.events.empty()) {
+    // Nothing to write, but perhaps somebody to answer. A leader that was deposed without noticing would tell workers
+    // to drop what its successor gave them.
+    if (!held_.empty()) {
+      const auto stored = options_.state->CurrentIncarnation();
+      if (!stored.ok() || *stored != incarnation) {
+        LogWarning("leadership ends: ", stored.ok() ? "another scheduler took it" : MessageOf(stored.status()));
+        return false;
+      }
+    }
+  } else {
     Transaction transaction;
     transaction.incarnation = incarnation;
     for (const CoreWrite& w : output.writes) transaction.writes.push_back({w.key, w.expected_version, w.value});

@@ -54,14 +54,15 @@ Status ReconcileAll(ArtifactStore* artifacts, Leadership* leadership, Now now) {
 
 Now NowOf(Clock* clock) { return {clock->MonotonicNanos(), clock->UnixNanos()}; }
 
-StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, Clock* clock) {
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, uint64_t seed,
+                              Clock* clock) {
   SWAGE_ASSIGN_OR_RETURN(const ReconcilePage seen, artifacts->Reconcile(0, ""));
   Leadership leadership;
   SWAGE_ASSIGN_OR_RETURN(leadership.incarnation, state->TakeLeadership(seen.highest_incarnation));
   CoreOptions options;
   options.incarnation = leadership.incarnation;
   options.lease_ms = lease_ms;
-  leadership.core = std::make_unique<Core>(options, Rng(RandomU64(), leadership.incarnation));
+  leadership.core = std::make_unique<Core>(options, Rng(seed, leadership.incarnation));
   // Before the records are read: a request that is written meanwhile is met again in the log, and found gone.
   SWAGE_ASSIGN_OR_RETURN(leadership.event_position, state->WaitForEvents(0, 0));
   std::vector<WaitingRequest> requests;

@@ -20,8 +20,9 @@ struct Leadership {
   uint64_t beat_version = 0;
 };
 
-// Both stores must answer. A record that cannot be read is logged and left alone.
-StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, Clock* clock);
+// Both stores must answer. A record that cannot be read is logged and left alone. `seed` is of the core's randomness:
+// tokens must not repeat, so a real leader draws it from the operating system.
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, uint64_t seed, Clock* clock);
 
 Now NowOf(Clock* clock);
 

@@ -132,6 +132,20 @@ TEST_F(Attempts, LateCallsOfTheWorkerChangeNothing) {
   EXPECT_EQ(job("a").attempts.size(), 2u);
 }
 
+// Found by swage-sim, seed 1000: a new leader does not know which of two boots is the later.
+TEST_F(Attempts, TheLateCallOfADeadBootDoesNotShutOutTheLiveOneForEver) {
+  WorkerReport dead = worker("w").report;
+  dead.sequence = 7;
+  worker("w").report.boot_id = "boot2";
+  Sync("w");
+  ASSERT_TRUE(core().HandleReport(dead, now));  // it cannot know better
+  WorkerReport alive = worker("w").report;
+  ++alive.sequence;
+  EXPECT_FALSE(core().HandleReport(alive, now));
+  AdvanceMs(10001);
+  EXPECT_TRUE(core().HandleReport(alive, now));
+}
+
 TEST_F(Attempts, ANewLeaderLeavesRunningJobsAlone) {
   const auto orders = RunA();
   Restart();

@@ -273,7 +273,7 @@ TEST_F(LeaderTest, TheStandbyTakesOverWhenTheLeaderIsSilent) {
 }
 
 TEST_F(LeaderTest, AnOperatorSeesAndDrains) {
-  auto leader = Start();
+  auto leader = Start(3000);
   Call(leader.get()).get();
   const auto workers = leader->Workers();
   ASSERT_TRUE(workers.ok());
