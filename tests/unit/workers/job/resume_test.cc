@@ -1,0 +1,101 @@
+// A job that was interrupted goes on from its last finished block and gives the bytes that it would have given.
+#include "tests/unit/workers/job/engine_fixture.h"
+
+namespace swage {
+namespace {
+
+using Json = nlohmann::json;
+
+class ResumeTest : public EngineFixture {
+ protected:
+  // Runs until `stage` is entered, then cancels: what a kill there leaves on disk.
+  void StopAt(const EngineRequest& request, const std::string& stage) {
+    bool stop = false;
+    EngineHooks hooks;
+    hooks.progress = [&](const Progress& p) { stop |= p.stage == stage; };
+    hooks.cancelled = [&] { return stop; };
+    const Status status = RunRecipe(Env::Posix(), request, hooks).status();
+    EXPECT_EQ(status.code(), StatusCode::kCancelled) << status;
+    EXPECT_FALSE(Env::Posix()->Exists(request.out_dir));
+  }
+  // Runs to the end; the stages that this run went through.
+  std::vector<std::string> Finish(const EngineRequest& request) {
+    std::vector<std::string> stages;
+    EngineHooks hooks;
+    hooks.progress = [&](const Progress& p) {
+      if (stages.empty() || stages.back() != p.stage) stages.push_back(p.stage);
+    };
+    auto report = RunRecipe(Env::Posix(), request, hooks);
+    EXPECT_TRUE(report.ok()) << report.status();
+    if (report.ok()) EXPECT_EQ(Json::parse(*report)["stages"].size(), 9u) << "stages of the first attempt are missing";
+    return stages;
+  }
+  const std::string recipe_ = Cat(kW8A8, kEvaluate);
+};
+
+TEST_F(ResumeTest, EveryStageIsASafePlaceToDie) {
+  const EngineRequest whole = Request(recipe_, "whole");
+  EXPECT_EQ(Finish(whole).size(), 9u);
+  const auto want = FilesOf(whole.out_dir);
+  const std::vector<std::pair<std::string, size_t>> cases = {
+      {"load", 9}, {"block[0]", 9}, {"block[4]", 5}, {"evaluate", 3}, {"encode", 2}};
+  for (const auto& [stage, stages_after] : cases) {
+    SCOPED_TRACE(stage);
+    const EngineRequest request = Request(recipe_, "at-" + stage);
+    StopAt(request, stage);
+    EXPECT_EQ(Finish(request).size(), stages_after);
+    EXPECT_EQ(FilesOf(request.out_dir), want);
+  }
+}
+
+TEST_F(ResumeTest, ACheckpointOfAnotherRecipeIsDiscarded) {
+  EngineRequest request = Request(Cat(kInt4, kEvaluate));
+  StopAt(request, "block[3]");
+  request.recipe_json = Request(recipe_).recipe_json;
+  EXPECT_EQ(Finish(request).size(), 9u);
+}
+
+TEST_F(ResumeTest, ACheckpointOfAnotherNumericsClassIsDiscarded) {
+  const EngineRequest request = Request(recipe_);
+  StopAt(request, "block[3]");
+  const std::string path = JoinPath(request.scratch_dir, "state.json");
+  Json state = Json::parse(*ReadFile(Env::Posix(), path, 1 << 20));
+  ASSERT_EQ(state["blocks"].size(), 3u);
+  state["numerics_class"] = "cuda/sm_90a";
+  ASSERT_TRUE(WriteFileAtomic(Env::Posix(), path, state.dump()).ok());
+  EXPECT_EQ(Finish(request).size(), 9u);
+}
+
+TEST_F(ResumeTest, ADamagedBlockIsComputedAgain) {
+  const EngineRequest whole = Request(recipe_, "whole");
+  Finish(whole);
+  const EngineRequest request = Request(recipe_);
+  StopAt(request, "evaluate");
+  const std::string path = JoinPath(request.scratch_dir, "block-2.safetensors");
+  std::string bytes = *ReadFile(Env::Posix(), path, 64 << 20);
+  bytes[bytes.size() / 2] ^= 4;
+  ASSERT_TRUE(WriteFileAtomic(Env::Posix(), path, bytes).ok());
+  EXPECT_EQ(Finish(request), (std::vector<std::string>{"load", "block[2]", "evaluate", "encode"}));
+  EXPECT_EQ(FilesOf(request.out_dir), FilesOf(whole.out_dir));
+}
+
+TEST_F(ResumeTest, GarbageInTheStateFileIsNoReasonToFail) {
+  for (const char* garbage : {"", "{", "[]", "{\"version\": 99}", "{\"version\": 1, \"action\": 5}"}) {
+    SCOPED_TRACE(garbage);
+    const EngineRequest request = Request(kInt4, Cat("out", std::string(garbage).size()));
+    ASSERT_TRUE(Env::Posix()->CreateDirs(request.scratch_dir).ok());
+    ASSERT_TRUE(WriteFileAtomic(Env::Posix(), JoinPath(request.scratch_dir, "state.json"), garbage).ok());
+    EXPECT_TRUE(RunRecipe(Env::Posix(), request, {}).ok());
+  }
+}
+
+TEST_F(ResumeTest, CancellationIsSeenWithinABlock) {
+  const EngineRequest request = Request(recipe_);
+  int asked = 0;
+  EngineHooks hooks;
+  hooks.cancelled = [&] { return ++asked > 60; };
+  EXPECT_EQ(RunRecipe(Env::Posix(), request, hooks).status().code(), StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace swage
