@@ -54,8 +54,13 @@ StatusOr<std::unique_ptr<Index>> Index::Open(const std::string& path) {
   return index;
 }
 
+Index::~Index() {
+  // So that the next start has nothing to write again. If it fails, it writes it again.
+  if (db_ != nullptr && records_done_ > 0) db_->Run("DELETE FROM records WHERE sequence <= ?", records_done_).IgnoreError();
+}
+
 Status Index::CreateTables() {
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(db_->Script(kSchema));
   return txn.Commit();
 }

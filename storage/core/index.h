@@ -1,5 +1,5 @@
-// The index: what is stored, who sees it, who needs it (docs/formats/store.md 5). Each method is one transaction, durable
-// when it returns. Thread-safe. Nothing here touches object or record files: changes leave the record files to write in
+// The index: what is stored, who sees it, who needs it (docs/formats/store.md 5). Each method is one transaction; what makes
+// objects or artifacts present, named or gone is durable when it returns. Thread-safe. Nothing here touches object or record files: changes leave the record files to write in
 // an outbox, which the store empties before it answers.
 #pragma once
 
@@ -55,6 +55,7 @@ struct RecordChange {
 
 class Index {
  public:
+  ~Index();
   // Makes the tables when the file is new. DATA_LOSS/INDEX_CORRUPT, or /INDEX_VERSION for a newer one.
   static StatusOr<std::unique_ptr<Index>> Open(const std::string& path);
 

@@ -50,7 +50,7 @@ StatusOr<Digest> Index::Resolve(const std::string& tenant, const std::string& id
 
 StatusOr<ArtifactRecord> Index::SetAlias(const std::string& tenant, const std::string& alias, const Digest& artifact) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_RETURN_IF_ERROR(GetLocked(tenant, artifact).status());
   SWAGE_RETURN_IF_ERROR(PointAlias(tenant, alias, artifact));
   SWAGE_RETURN_IF_ERROR(txn.Commit());

@@ -43,7 +43,7 @@ Status Index::InsertArtifact(const ArtifactEntry& entry, int64_t manifest, bool 
 StatusOr<ArtifactRecord> Index::Commit(const std::string& tenant, const std::string& upload, const ManifestSummary& manifest,
                                        const std::string& alias, int64_t now_nanos) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   bool complete = false;
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, InsertManifest(manifest, &complete));
   if (!complete) {
@@ -125,7 +125,7 @@ StatusOr<ArtifactPage> Index::List(const std::string& tenant, int page_size, con
 
 Status Index::Delete(const std::string& tenant, const std::string& id_or_alias) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_ASSIGN_OR_RETURN(const Digest artifact, ResolveLocked(tenant, id_or_alias));
   SWAGE_ASSIGN_OR_RETURN(std::vector<std::string> aliases, AliasesOf(tenant, artifact));
   if (!Digest::FromHex(id_or_alias).ok()) {

@@ -32,7 +32,7 @@ StatusOr<bool> Index::HasUpload(const UploadName& name) {
 
 Status Index::DropUpload(const UploadName& name, int64_t now_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_ASSIGN_OR_RETURN(const auto expires, db_->QueryInt("SELECT expires_ms FROM uploads WHERE tenant = ? AND name = ?", name.tenant, name.upload));
   if (expires.value_or(0) > now_ms) return absl::OkStatus();
   SWAGE_RETURN_IF_ERROR(db_->Run("DELETE FROM leases WHERE upload = (SELECT id FROM uploads WHERE tenant = ? AND name = ?)",
@@ -43,7 +43,7 @@ Status Index::DropUpload(const UploadName& name, int64_t now_ms) {
 
 Status Index::DropStalePrepared(int64_t made_before_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   std::vector<std::string> records;
   {
     SWAGE_ASSIGN_OR_RETURN(Rows rows, db_->Query("SELECT p.tenant, p.job, m.digest FROM prepared p JOIN manifests m ON m.id = p.manifest "
@@ -63,7 +63,7 @@ Status Index::DropStalePrepared(int64_t made_before_ms) {
 StatusOr<std::vector<Index::Victim>> Index::CollectVictims(int64_t now_ms, int64_t prepared_before_ms, int64_t after_id, int limit,
                                                            bool remove, const std::function<bool(const Digest&)>& keep) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   std::vector<Victim> victims;
   {
     SWAGE_ASSIGN_OR_RETURN(Rows rows, db_->Query(kVictims, now_ms, prepared_before_ms, after_id, limit));
@@ -95,7 +95,7 @@ StatusOr<std::vector<Digest>> Index::PendingRemovals() {
 
 Status Index::RemovalsDone(std::span<const Digest> digests) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   for (const Digest& digest : digests) SWAGE_RETURN_IF_ERROR(db_->Run("DELETE FROM removals WHERE digest = ?", digest));
   return txn.Commit();
 }

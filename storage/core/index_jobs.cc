@@ -27,7 +27,7 @@ Status Index::InsertPrepared(const PreparedEntry& entry, int64_t manifest, bool 
 
 Status Index::Prepare(const PreparedEntry& entry, const ManifestSummary& manifest) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_ASSIGN_OR_RETURN(const auto published, PublishedArtifact(entry.tenant, entry.job));
   if (published.has_value()) {
     return *published == entry.artifact ? absl::OkStatus() : AlreadyPublished(entry.job, *published);
@@ -57,7 +57,7 @@ Status Index::DropPreparedOf(const std::string& tenant, const std::string& job) 
 
 StatusOr<ArtifactRecord> Index::Publish(const PublishedEntry& entry, uint64_t incarnation, const std::string& alias, int64_t now_nanos) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_ASSIGN_OR_RETURN(const uint64_t highest, RaiseLocked(incarnation));
   if (incarnation < highest) {
     return Precondition("STALE_LEADER", Cat("a leader of incarnation ", highest, " has been here, this one is ", incarnation),
@@ -82,8 +82,9 @@ StatusOr<ArtifactRecord> Index::Publish(const PublishedEntry& entry, uint64_t in
   SWAGE_RETURN_IF_ERROR(InsertArtifact({entry.tenant, entry.artifact, entry.job, now_nanos}, *manifest, true));
   SWAGE_RETURN_IF_ERROR(db_->Run("INSERT INTO published VALUES (?, ?, ?, ?, ?, ?)", entry.tenant, entry.job, entry.artifact,
                                  entry.token.incarnation, entry.token.epoch, entry.token.random));
-  SWAGE_RETURN_IF_ERROR(QueueRecord(StorePaths::PublishedRecord(entry.tenant, entry.job), ToJson(entry)));
+  // The alias's record before "published": an index rebuilt from the first half must let the call be made again.
   if (!alias.empty()) SWAGE_RETURN_IF_ERROR(PointAlias(entry.tenant, alias, entry.artifact));
+  SWAGE_RETURN_IF_ERROR(QueueRecord(StorePaths::PublishedRecord(entry.tenant, entry.job), ToJson(entry)));
   SWAGE_RETURN_IF_ERROR(DropPreparedOf(entry.tenant, entry.job));
   SWAGE_RETURN_IF_ERROR(txn.Commit());
   return GetLocked(entry.tenant, entry.artifact);
@@ -100,7 +101,7 @@ StatusOr<uint64_t> Index::RaiseLocked(uint64_t incarnation) {
 
 StatusOr<uint64_t> Index::RaiseIncarnation(uint64_t incarnation) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_ASSIGN_OR_RETURN(const uint64_t highest, RaiseLocked(incarnation));
   SWAGE_RETURN_IF_ERROR(txn.Commit());
   return highest;

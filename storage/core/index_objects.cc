@@ -46,7 +46,7 @@ StatusOr<int64_t> Index::UploadId(const std::string& tenant, const std::string& 
 StatusOr<std::vector<Digest>> Index::FindMissing(const std::string& tenant, const std::string& upload,
                                                  std::span<const Digest> digests, int64_t expires_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, UploadId(tenant, upload, expires_ms));
   std::vector<Digest> missing;
   for (const Digest& digest : digests) {
@@ -63,14 +63,14 @@ StatusOr<std::vector<Digest>> Index::FindMissing(const std::string& tenant, cons
 
 Status Index::TouchUpload(const std::string& tenant, const std::string& upload, int64_t expires_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(UploadId(tenant, upload, expires_ms));
   return txn.Commit();
 }
 
 Status Index::AddObjects(const std::string& tenant, const std::string& upload, std::span<const ObjectSizes> objects, int64_t expires_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, UploadId(tenant, upload, expires_ms));
   for (const ObjectSizes& object : objects) {
     SWAGE_RETURN_IF_ERROR(db_->Run("INSERT INTO objects(digest, raw_size, stored_size) VALUES (?, ?, ?) "
@@ -84,7 +84,7 @@ Status Index::AddObjects(const std::string& tenant, const std::string& upload, s
 
 Status Index::LeaseForManifest(const std::string& tenant, const std::string& upload, const ManifestSummary& manifest, int64_t expires_ms) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, UploadId(tenant, upload, expires_ms));
   std::string missing;
   int missing_count = 0;
@@ -109,7 +109,7 @@ Status Index::LeaseForManifest(const std::string& tenant, const std::string& upl
 
 Status Index::MarkDamaged(const Digest& digest) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(db_->Run("UPDATE objects SET damaged = 1 WHERE digest = ?", digest));
   return txn.Commit();
 }
@@ -128,7 +128,7 @@ StatusOr<bool> Index::IsVerifiedFile(const Digest& file, const Digest& parts) {
 
 Status Index::AddVerifiedFile(const Digest& file, const Digest& parts) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(db_->Run("INSERT OR IGNORE INTO verified_files VALUES (?, ?)", file, parts));
   return txn.Commit();
 }

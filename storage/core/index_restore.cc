@@ -18,7 +18,7 @@ Status Index::RestoreUpload(const UploadName& name, int64_t expires_ms) { return
 
 StatusOr<bool> Index::RestoreArtifact(const ArtifactEntry& entry, const ManifestSummary& manifest) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   bool complete = false;
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, InsertManifest(manifest, &complete));
   SWAGE_RETURN_IF_ERROR(InsertArtifact(entry, id, false));
@@ -28,7 +28,7 @@ StatusOr<bool> Index::RestoreArtifact(const ArtifactEntry& entry, const Manifest
 
 Status Index::RestorePrepared(const PreparedEntry& entry, const ManifestSummary& manifest) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   bool complete = false;
   SWAGE_ASSIGN_OR_RETURN(const int64_t id, InsertManifest(manifest, &complete));
   SWAGE_RETURN_IF_ERROR(InsertPrepared(entry, id, false));
@@ -37,7 +37,7 @@ Status Index::RestorePrepared(const PreparedEntry& entry, const ManifestSummary&
 
 Status Index::RestorePublished(const PublishedEntry& entry) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(db_->Run("INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?)", entry.tenant, entry.job, entry.artifact,
                                  entry.token.incarnation, entry.token.epoch, entry.token.random));
   return txn.Commit();
@@ -45,7 +45,7 @@ Status Index::RestorePublished(const PublishedEntry& entry) {
 
 Status Index::RestoreAlias(const AliasEntry& entry) {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kSoft);
   SWAGE_RETURN_IF_ERROR(db_->Run("INSERT OR REPLACE INTO alias_names VALUES (?, ?, ?)", entry.tenant, entry.name, entry.next_version));
   for (const auto& [version, artifact] : entry.versions) {
     SWAGE_RETURN_IF_ERROR(db_->Run("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?, ?)", entry.tenant, entry.name, version, artifact));
@@ -61,9 +61,11 @@ StatusOr<bool> Index::IsBuilt() {
 
 Status Index::SetBuilt() {
   std::lock_guard lock(mutex_);
-  Database::Transaction txn(db_.get());
+  Database::Transaction txn(db_.get(), Database::Durability::kDurable);
   SWAGE_RETURN_IF_ERROR(db_->Run("INSERT OR IGNORE INTO meta VALUES ('built', 1)"));
-  return txn.Commit();
+  SWAGE_RETURN_IF_ERROR(txn.Commit());
+  // Until now the file itself was not synced, and SQLite drops the log of a file that a power cut left empty.
+  return db_->Script("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 }  // namespace swage

@@ -66,8 +66,18 @@ StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path) {
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, 2000);
   SWAGE_RETURN_IF_ERROR(Annotate(
-      db->Script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;"), path));
+      // A new file needs no sync before something in it counts; until then it would be made anew.
+      db->Script("PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; "
+                 "PRAGMA cache_size=-8192;"), path));
   return db;
+}
+
+Status Database::Begin(Durability durability) {
+  if (durability != durability_) {
+    SWAGE_RETURN_IF_ERROR(Script(durability == Durability::kDurable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+    durability_ = durability;
+  }
+  return Run("BEGIN IMMEDIATE");
 }
 
 Database::~Database() {

@@ -1,6 +1,6 @@
 // A thin cover over sqlite3: statements prepared once, values bound in order, errors as Status. For one thread at a time.
 //
-//   Database::Transaction txn(db);                         // rolled back unless committed
+//   Database::Transaction txn(db, Database::Durability::kDurable);   // rolled back unless committed
 //   SWAGE_RETURN_IF_ERROR(db->Run("INSERT INTO t VALUES (?, ?)", 7, digest));
 //   SWAGE_RETURN_IF_ERROR(txn.Commit());
 //   SWAGE_ASSIGN_OR_RETURN(Rows rows, db->Query("SELECT a FROM t WHERE b = ?", digest));
@@ -65,8 +65,12 @@ class Rows {
 
 class Database {
  public:
-  // WAL, synchronous=FULL. DATA_LOSS/INDEX_CORRUPT when the file is not a sound database.
+  // In WAL mode, every transaction kSoft until SetDurability. DATA_LOSS/INDEX_CORRUPT when the file is not a sound database.
   static StatusOr<std::unique_ptr<Database>> Open(const std::string& path);
+
+  // kDurable: synced when Commit returns. kSoft: in the log, surviving the process; a power cut may take it and soft ones
+  // after it, but nothing that a later durable commit followed.
+  enum class Durability { kSoft, kDurable };
   ~Database();
   Status Script(const std::string& sql);  // several statements, no values
   template <typename... Args>
@@ -86,7 +90,7 @@ class Database {
 
   class Transaction {
    public:
-    explicit Transaction(Database* db) : db_(db), status_(db->Run("BEGIN IMMEDIATE")) {}
+    Transaction(Database* db, Durability durability) : db_(db), status_(db->Begin(durability)) {}
     ~Transaction();
     Status Commit();
 
@@ -98,11 +102,13 @@ class Database {
 
  private:
   explicit Database(sqlite3* db) : db_(db) {}
+  Status Begin(Durability durability);
   StatusOr<Rows> Bind(const char* sql, std::initializer_list<SqlValue> values);
   static Status Step(StatusOr<Rows> rows);
   static StatusOr<std::optional<int64_t>> FirstInt(StatusOr<Rows> rows);
 
   sqlite3* db_;
+  Durability durability_ = Durability::kSoft;
   std::unordered_map<std::string, sqlite3_stmt*> statements_;
   std::function<bool()> allow_commit_;
 };

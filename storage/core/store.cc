@@ -68,9 +68,12 @@ Status Store::PrepareFolders() {
       if (!env_->Exists(dir)) SWAGE_RETURN_IF_ERROR(env_->CreateDirs(dir, 0700));
     }
   }
-  // Also when they are there already: whoever made them may have died before this.
+  return env_->CreateDirs(paths_.Uploads(), 0700);
+}
+
+// Before an index is called built, so that whoever died between making the folders and this is made good for.
+Status Store::SyncFolders() {
   SWAGE_RETURN_IF_ERROR(env_->SyncDir(paths_.Objects()));
-  SWAGE_RETURN_IF_ERROR(env_->CreateDirs(paths_.Uploads(), 0700));
   SWAGE_RETURN_IF_ERROR(EnsureDir(paths_.Absolute("records")));
   return env_->SyncDir(DirName(paths_.root()));
 }
@@ -94,6 +97,7 @@ Status Store::OpenIndex() {
   if (!built.ok()) return built.status();
   index_ = std::move(*index);
   if (!*built) {
+    SWAGE_RETURN_IF_ERROR(SyncFolders());
     SWAGE_RETURN_IF_ERROR(RebuildIndex());
     SWAGE_RETURN_IF_ERROR(index_->SetBuilt());
   }

@@ -90,6 +90,7 @@ class Store {
   friend class Upload;
   explicit Store(StoreConfig config);
   Status PrepareFolders();
+  Status SyncFolders();
   Status OpenIndex();
   Status RebuildIndex();
   Status ReadObjectFiles();

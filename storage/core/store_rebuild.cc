@@ -51,8 +51,9 @@ Status Store::ReadObjectFiles() {
   SWAGE_ASSIGN_OR_RETURN(const std::vector<DirEntry> dirs, env_->ListDir(paths_.Objects()));
   for (const DirEntry& dir : dirs) {
     const std::string dir_path = Cat(paths_.Objects(), "/", dir.name);
-    SWAGE_RETURN_IF_ERROR(env_->SyncDir(dir_path));  // a process may have died between a rename and this
     SWAGE_ASSIGN_OR_RETURN(const std::vector<DirEntry> files, env_->ListDir(dir_path));
+    if (files.empty()) continue;
+    SWAGE_RETURN_IF_ERROR(env_->SyncDir(dir_path));  // a process may have died between a rename and this
     for (const DirEntry& entry : files) {
       const auto digest = StorePaths::ObjectOf(Cat("objects/", dir.name, "/", entry.name));
       if (!digest.has_value()) continue;

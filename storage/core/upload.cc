@@ -1,6 +1,10 @@
 #include "storage/core/upload.h"
 
+#include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <set>
+#include <thread>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -13,6 +17,25 @@ namespace {
 // A batch of objects that become durable together; bounds open files and dirty pages.
 constexpr size_t kBatchObjects = 64;
 constexpr uint64_t kBatchBytes = 256u << 20;
+constexpr size_t kSyncThreads = 4;  // file systems commit what several threads sync at once in one go
+
+Status SyncAll(const std::vector<std::unique_ptr<ObjectWriter>>& writers) {
+  std::atomic<size_t> next = 0;
+  std::mutex mutex;
+  Status result;
+  const auto work = [&] {
+    for (size_t mine = next++; mine < writers.size(); mine = next++) {
+      const Status synced = writers[mine]->Sync();
+      std::lock_guard lock(mutex);
+      if (result.ok()) result = synced;
+    }
+  };
+  std::vector<std::thread> others;
+  for (size_t i = 1; i < std::min(kSyncThreads, writers.size() / 2); ++i) others.emplace_back(work);
+  work();
+  for (std::thread& thread : others) thread.join();
+  return result;
+}
 
 
 }  // namespace
@@ -164,7 +187,7 @@ Status Upload::Flush() {
 // The order that store.md 6 promises: every file synced, then renamed, then every folder synced, then the index.
 Status Upload::PublishComplete() {
   if (complete_.empty() && here_.empty()) return absl::OkStatus();
-  for (auto& writer : complete_) SWAGE_RETURN_IF_ERROR(writer->Sync());
+  SWAGE_RETURN_IF_ERROR(SyncAll(complete_));
   std::set<std::string> dirs;
   uint64_t added = 0;
   for (const auto& writer : complete_) {

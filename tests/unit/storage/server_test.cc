@@ -1,5 +1,6 @@
 // ArtifactService through a real gRPC server on a unix socket.
 #include <gmock/gmock.h>
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include <thread>
@@ -15,6 +16,9 @@
 namespace swage {
 namespace {
 
+// Held for the whole process: gRPC 1.51 takes seconds to go down with its last channel, and would do so after each test.
+const bool kGrpcStaysUp = (grpc_init(), true);
+
 std::string BytesOf(const Digest& digest) { return std::string(reinterpret_cast<const char*>(digest.bytes.data()), 32); }
 
 class StoreServerTest : public ::testing::Test {
@@ -22,6 +26,7 @@ class StoreServerTest : public ::testing::Test {
   void SetUp() override { Start(); }
   void TearDown() override { Stop(); }
   void Start() {
+    ASSERT_TRUE(kGrpcStaysUp);
     StoreOptions options;
     options.data_dir = JoinPath(dir_.path(), "store");
     auto store = StoreServer::Open(options);

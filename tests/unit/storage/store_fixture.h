@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,9 @@
 #include "tests/unit/storage/memory_env.h"
 
 namespace swage {
+
+// SQLite syncs for real, although the disk here is simulated: in memory that costs nothing.
+inline const bool kIndexInMemory = Env::Posix()->Exists("/dev/shm") && ::setenv("TMPDIR", "/dev/shm", 0) == 0;
 
 // Bytes like bf16 weights (they shrink a little), deterministic.
 inline std::string WeightBytes(uint64_t seed, size_t size) {
