@@ -7,7 +7,7 @@ namespace swage::limits {
 
 // Files from outside.
 inline constexpr uint64_t kSafetensorsHeaderBytes = 100ull << 20;  // the reference implementation's own bound
-inline constexpr uint64_t kTensorsPerFile = 1u << 20;
+inline constexpr uint64_t kTensorsPerFile = 1u << 18;
 inline constexpr uint64_t kTensorRank = 8;
 inline constexpr uint64_t kTensorNameBytes = 1024;
 inline constexpr uint64_t kConfigJsonBytes = 16u << 20;

@@ -64,7 +64,8 @@ class JsonLinesSink : public SpanSink {
   const std::string path_;
 };
 
-// A process that died within a write (full disk, power) may have left half a line.
+// A process that died within a write (full disk, power) may have left half a line. What looks like one may also be a line
+// that another process is just writing; O_APPEND then puts our newline behind it, an empty line that readers skip.
 Status EndTornLine(int fd, const std::string& path) {
   struct stat info{};
   if (::fstat(fd, &info) != 0) return PosixError(errno, Cat("cannot stat ", path));

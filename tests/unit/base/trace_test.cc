@@ -141,9 +141,14 @@ TEST(JsonLines, LinesOfThreadsAndSinksDoNotMix) {
     }
     for (std::thread& thread : threads) thread.join();
   }
-  const auto lines = LinesOf(path);
-  EXPECT_EQ(lines.size(), 800u);
-  for (const json& line : lines) ASSERT_FALSE(line.is_discarded());
+  std::ifstream in(path);
+  int spans = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty()) continue;  // docs/formats/trace.md: a sink that was opened while another one wrote
+    ASSERT_FALSE(json::parse(line, nullptr, false).is_discarded()) << line;
+    ++spans;
+  }
+  EXPECT_EQ(spans, 800);
 }
 
 TEST(JsonLines, ATornLineOfADeadProcessIsClosed) {
