@@ -16,7 +16,7 @@ const std::vector<MethodRow>& Methods() {
        .options = {},
        .formats = {"int4", "int8", "fp8_e4m3"},
        .granularities = {"tensor", "channel", "group"},
-       .exports = {"compressed-tensors"},
+       .exports = {"compressed-tensors", "dense"},
        .needs_calibration = false},
   };
   return *rows;

@@ -136,7 +136,8 @@ Estimate EstimateOf(const Plan& plan, const ModelConfig& config) {
   for (const LinearShape& shape : shapes) {
     const auto found = plans.find(shape.module);
     if (found == plans.end()) continue;
-    const StoredSize size = StoredSizeOf(*found->second, shape.out, shape.in);
+    const StoredSize size =
+        StoredSizeOf(*found->second, plan.recipe.export_format, shape.out, shape.in);
     bytes += size.bytes;
     bits += static_cast<double>(size.bits);
   }

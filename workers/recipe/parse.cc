@@ -216,6 +216,16 @@ Words CommonExports(const std::vector<RecipeStep>& steps) {
   return common;
 }
 
+Status CheckDenseExport(const Recipe& recipe) {
+  for (const RecipeStep& step : recipe.steps) {
+    if (recipe.export_format != "dense" || !step.activations) continue;
+    return InvalidInput("EXPORT_CANNOT_EXPRESS",
+                        "recipe: a dense model cannot say that its activations are rounded",
+                        "write export: compressed-tensors, or remove the activations");
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<Recipe> ReadRecipe(const TreeNode& node) {
   SWAGE_ASSIGN_OR_RETURN(
       const MapReader root,
@@ -236,6 +246,7 @@ StatusOr<Recipe> ReadRecipe(const TreeNode& node) {
     }
   }
   SWAGE_RETURN_IF_ERROR(root.Choice("export", CommonExports(recipe.steps), &recipe.export_format));
+  SWAGE_RETURN_IF_ERROR(CheckDenseExport(recipe));
   SWAGE_RETURN_IF_ERROR(root.Unsigned("seed", &recipe.seed));
   return recipe;
 }

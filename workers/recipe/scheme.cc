@@ -65,11 +65,13 @@ std::string SchemeText(const QuantScheme& scheme) {
                                            : Cat("one scale per ", scheme.granularity));
 }
 
-StoredSize StoredSizeOf(const LinearPlan& linear, int64_t out, int64_t in) {
+StoredSize StoredSizeOf(const LinearPlan& linear, std::string_view export_format, int64_t out,
+                        int64_t in) {
   const QuantScheme& scheme = linear.weights;
   const SchemeRules* rules = FindSchemeRules(scheme.format);
   SWAGE_CHECK(rules != nullptr, "format ", scheme.format, " has no rules");
   const uint64_t rows = static_cast<uint64_t>(out), columns = static_cast<uint64_t>(in);
+  if (export_format == "dense") return {2 * rows * columns, 16 * rows * columns};
   const uint64_t groups =
       scheme.granularity == "group" ? columns / static_cast<uint64_t>(scheme.group_size) : 1;
   const uint64_t scales = scheme.granularity == "tensor" ? 1 : rows * groups;

@@ -40,6 +40,8 @@ struct StoredSize {
   uint64_t bytes = 0;
   uint64_t bits = 0;
 };
-StoredSize StoredSizeOf(const LinearPlan& linear, int64_t out, int64_t in);
+// `export_format`: "dense" stores the rounded weights as bf16.
+StoredSize StoredSizeOf(const LinearPlan& linear, std::string_view export_format, int64_t out,
+                        int64_t in);
 
 }  // namespace swage

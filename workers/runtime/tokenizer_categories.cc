@@ -134,6 +134,8 @@ const std::vector<LaterCodePoints>& CodePointsAfterUnicode14() {
     {"Han", 0x2b739, 0x2b739},
     {"Han", 0x2ebf0, 0x2ee5d},
     {"Han", 0x31350, 0x323af},
+    {"Hiragana", 0x1b132, 0x1b132},
+    {"Katakana", 0x1b155, 0x1b155},
   };
   return table;
 }

@@ -1,5 +1,6 @@
 #include "workers/runtime/tokenizer_json.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "nlohmann/json.hpp"
@@ -189,7 +190,9 @@ Status ReadStep(const json& node, bool last, std::vector<SplitStep>* steps) {
     return absl::OkStatus();
   }
   if (type == "Digits") {
-    SWAGE_ASSIGN_OR_RETURN(SplitStep step, RegexStep(R"(\p{N})"));
+    // The library asks Rust's standard library here, which knows the numbers of Unicode 17.
+    SWAGE_ASSIGN_OR_RETURN(SplitStep step,
+                           RegexStep(R"([\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}])"));
     if (!GetBool(node, "individual_digits", false)) step.behavior = SplitBehavior::kContiguous;
     steps->push_back(std::move(step));
     return absl::OkStatus();
@@ -235,17 +238,22 @@ Status ReadAdded(const json& list, TokenizerParts* parts) {
   if (list.is_null()) return absl::OkStatus();
   if (!list.is_array() || list.size() > kMaxAddedTokens)
     return BadField(Cat("added_tokens is no list of at most ", kMaxAddedTokens));
+  // The library numbers the tokens itself, in the order of the list: one that the model has keeps
+  // the model's id, the others follow the vocabulary. In a well-made file that gives the ids that
+  // the file says.
+  int64_t next_id = static_cast<int64_t>(parts->id_of_token.size());
   for (const json& node : list) {
     AddedToken token;
     token.content = GetString(node, "content");
-    const std::optional<int32_t> id = AsId(Get(node, "id"));
-    if (!id || token.content.size() > kMaxAddedTokenBytes) {
+    if (!AsId(Get(node, "id")) || token.content.size() > kMaxAddedTokenBytes) {
       return BadField(Cat("the added token ", token.content.substr(0, 100),
                           " has no valid id or more than ", kMaxAddedTokenBytes, " bytes"));
     }
     if (token.content.empty()) continue;
-    // A token that the model has too keeps the model's id.
-    token.id = parts->id_of_token.try_emplace(token.content, *id).first->second;
+    token.id =
+        parts->id_of_token.try_emplace(token.content, static_cast<int32_t>(next_id)).first->second;
+    next_id = std::max(next_id, int64_t{token.id} + 1);
+    if (next_id > std::numeric_limits<int32_t>::max()) return BadField("ids beyond 2^31-2");
     token.single_word = GetBool(node, "single_word", false);
     token.lstrip = GetBool(node, "lstrip", false);
     token.rstrip = GetBool(node, "rstrip", false);

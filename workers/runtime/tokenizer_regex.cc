@@ -27,11 +27,14 @@ std::string Hex(uint32_t code_point) {
   return text;
 }
 
-// Later members of every category that begins with `prefix`, as class items.
-std::string Later(std::string_view prefix) {
+// Later members as class items, of the category `name`, or of all categories of a group such as
+// "L"; or of a script.
+std::string Later(std::string_view name) {
   std::string items;
   for (const LaterCodePoints& row : CodePointsAfterUnicode14()) {
-    if (!StartsWith(row.category, prefix) || (row.category == "Han") != (prefix == "Han")) continue;
+    const bool in_group =
+        name.size() == 1 && row.property.size() == 2 && row.property[0] == name[0];
+    if (row.property != name && !in_group) continue;
     items += Hex(row.first);
     if (row.last != row.first) items += "-" + Hex(row.last);
   }
@@ -43,7 +46,11 @@ std::string PropertyItems(std::string_view name) {
   static const std::string_view kCategories[] = {
       "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M", "Mn", "Mc", "Me", "N",  "Nd", "Nl", "No", "P", "Pc",
       "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z",  "Zs", "Zl", "Zp"};
-  if (std::find(std::begin(kCategories), std::end(kCategories), name) != std::end(kCategories)) {
+  static const std::string_view kScripts[] = {"Han", "Hiragana", "Katakana", "Hangul"};
+  const auto is_in = [&](const auto& words) {
+    return std::find(std::begin(words), std::end(words), name) != std::end(words);
+  };
+  if (is_in(kCategories)) {
     // The letters first: a class's bitmap is faster than its properties.
     const std::string_view ascii = name == "L"    ? "A-Za-z"
                                    : name == "Lu" ? "A-Z"
@@ -52,9 +59,7 @@ std::string PropertyItems(std::string_view name) {
     return Cat(ascii, "\\p{", name, "}", Later(name));
   }
   // PCRE2's bare script names mean Script_Extensions.
-  if (name == "Han") return Cat("\\p{sc:Han}", Later("Han"));
-  if (name == "Hiragana" || name == "Katakana" || name == "Hangul")
-    return Cat("\\p{sc:", name, "}");
+  if (is_in(kScripts)) return Cat("\\p{sc:", name, "}", Later(name));
   return "";
 }
 

@@ -25,7 +25,7 @@ struct pcre2_real_jit_stack_8;
 namespace swage {
 
 struct LaterCodePoints {
-  std::string_view category;  // "Lu", or "Han"
+  std::string_view property;  // a category, "Lu", or a script, "Han"
   uint32_t first, last;
 };
 const std::vector<LaterCodePoints>& CodePointsAfterUnicode14();  // generated

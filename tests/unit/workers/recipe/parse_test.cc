@@ -107,7 +107,7 @@ TEST(ParseRecipe, UnknownWordsGetTheNearest) {
   EXPECT_THAT(FailureOf(Step("format: int4, granularity: chanel")),
               HasSubstr("did you mean 'channel'?"));
   EXPECT_THAT(FailureOf(Step("format: int4") + "export: gguf\n"),
-              HasSubstr("allowed: compressed-tensors"));
+              HasSubstr("allowed: compressed-tensors, dense"));
 }
 
 TEST(ParseRecipe, KindsWithoutMethodsSaySo) {
@@ -174,6 +174,12 @@ TEST(ParseRecipe, CombinationsThatDoNotExist) {
               HasSubstr("ACTIVATIONS_DO_NOT_FIT"));
   EXPECT_THAT(FailureOf(Step("format: int4, overrides: [{match: \"*\", format: fp8_e4m3}]")),
               HasSubstr("GRANULARITY_DOES_NOT_FIT"));
+}
+
+TEST(ParseRecipe, DenseExportsCannotRoundActivations) {
+  EXPECT_EQ(Parsed(Step("format: int4") + "export: dense\n").export_format, "dense");
+  EXPECT_THAT(FailureOf(Step("format: int8, activations: {format: int8}") + "export: dense\n"),
+              HasSubstr("EXPORT_CANNOT_EXPRESS"));
 }
 
 TEST(ParseRecipe, TooManyPatternsAreRefused) {
