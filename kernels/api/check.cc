@@ -52,7 +52,8 @@ Status CheckRope(const RopeArgs& args) {
 
 Status CheckAttention(const AttentionArgs& args) {
   if (args.kv_heads <= 0 || args.heads <= 0 || args.heads % args.kv_heads != 0) {
-    return Refuse("attention", Cat(args.heads, " heads cannot share ", args.kv_heads, " key-value heads"));
+    return Refuse("attention",
+                  Cat(args.heads, " heads cannot share ", args.kv_heads, " key-value heads"));
   }
   if (args.head_dim <= 0 || args.head_dim > 1024) {
     return Refuse("attention", Cat("head size ", args.head_dim, " is not in 1..1024"));
@@ -68,7 +69,8 @@ Status CheckBits(std::string_view op, int bits) {
 }
 
 Status CheckCast(DType type) {
-  if (type == DType::kF32 || type == DType::kF16 || type == DType::kBF16 || type == DType::kF8E4M3) {
+  if (type == DType::kF32 || type == DType::kF16 || type == DType::kBF16 ||
+      type == DType::kF8E4M3) {
     return Status();
   }
   return Error(StatusCode::kUnimplemented, "KERNEL_TYPE",
@@ -114,8 +116,8 @@ StatusOr<QuantizeLayout> CheckQuantize(const QuantizeArgs& args, bool reads_w) {
     return Refuse(op, Cat(args.format, " has no group granularity"));
   }
   const bool empty = args.out == 0 || args.in == 0;
-  if (!empty && (args.codes == nullptr || args.scales == nullptr || (reads_w && args.w == nullptr) ||
-                 (!args.symmetric && args.zeros == nullptr))) {
+  if (!empty && (args.codes == nullptr || args.scales == nullptr ||
+                 (reads_w && args.w == nullptr) || (!args.symmetric && args.zeros == nullptr))) {
     return Refuse(op, "a null buffer");
   }
   return layout;

@@ -1,5 +1,5 @@
-// What every implementation of the ops asks of its arguments, so that all refuse the same calls with the same words.
-// Errors: INVALID_ARGUMENT with reason KERNEL_ARGUMENT.
+// What every implementation of the ops asks of its arguments, so that all refuse the same calls
+// with the same words. Errors: INVALID_ARGUMENT with reason KERNEL_ARGUMENT.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,14 @@
-// The table of ops: one signature, three implementations (ref: scalar with double accumulators, the truth; cpu; cuda).
-// Pointers are memory of the implementation's device. All matrices are row-major and dense. T = tokens of all windows
-// together, H = hidden, D = head size. Not thread-safe per object call-wise: one Ops object, one caller at a time (OpenMP inside).
-// Errors: INVALID_ARGUMENT for shapes that do not fit, UNIMPLEMENTED for a type mix that the implementation lacks.
+// The table of ops: one signature, three implementations (ref: scalar with double accumulators, the
+// truth; cpu; cuda). Pointers are memory of the implementation's device, aligned for their element
+// type. All matrices are row-major and dense. T = tokens of all windows together, H = hidden, D =
+// head size.
+//   std::unique_ptr<Ops> ops = NewCpuOps(0);
+//   SWAGE_RETURN_IF_ERROR(ops->RmsNorm(rows, h, x, weight, 1e-5f, y));
+// One Ops object serves one caller at a time (OpenMP inside). Quantize, Dequantize,
+// FakeQuantizeRows, packing and casts give the same bytes on every implementation; the others are
+// within the bounds of tests/unit/kernels, and give the same bytes within one numerics class.
+// Errors: INVALID_ARGUMENT (KERNEL_ARGUMENT) for shapes, formats or indices that do not fit,
+// UNIMPLEMENTED (KERNEL_TYPE, KERNEL_OP, KERNEL_SHAPE) for what the implementation lacks.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +32,8 @@ struct GemmArgs {  // C[m,n] = A[m,k] * B[n,k]^T (+ bias[n])
   const float* bias = nullptr;
 };
 
-struct AttentionArgs {  // causal; flash-style: no T x T matrix in memory
+// Causal; flash-style: no T x T matrix in memory.
+struct AttentionArgs {
   int64_t windows = 0, tokens = 0;  // tokens per window; q is [windows*tokens, heads*head_dim]
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   float scale = 0;
@@ -41,50 +49,65 @@ struct RopeArgs {  // half-split ("rotate_half"), in place; position of row r is
   float* x = nullptr;               // [rows, heads*head_dim]
 };
 
-// Round-to-nearest of a weight matrix. group = columns that share one scale (in for channel, in*out for tensor: groups = 1).
+// Round-to-nearest of a weight matrix of finite values. group = columns that share one scale (all of
+// them for channel granularity; ignored for per_tensor, which has one scale).
 struct QuantizeArgs {
   int64_t out = 0, in = 0;
-  int64_t group = 0;            // divides in; granularity channel: group == in; tensor: see per_tensor
+  int64_t group = 0;  // divides in
   bool per_tensor = false;
-  std::string format;           // kernels/numeric id
+  std::string format;  // kernels/numeric id
   bool symmetric = true;
-  const float* w = nullptr;     // [out, in]
-  int8_t* codes = nullptr;      // [out, in]; integer codes, or the bits of an fp8 value
-  float* scales = nullptr;      // [out, in/group], or [1]
-  int8_t* zeros = nullptr;      // same shape as scales; only when !symmetric
+  const float* w = nullptr;  // [out, in]
+  int8_t* codes = nullptr;   // [out, in]; integer codes, or the bits of an fp8 value
+  float* scales = nullptr;   // [out, in/group], or [1]
+  int8_t* zeros = nullptr;   // same shape as scales; only when !symmetric
 };
 
 class Ops {
  public:
   virtual ~Ops() = default;
-  virtual std::string Name() const = 0;           // "cpu"
-  virtual std::string NumericsClass() const = 0;  // backend, ISA, library versions, threads: "cpu/avx512_bf16/onednn-2.7.2/t2"
+  virtual std::string Name() const = 0;  // "cpu"
+  // What the bits of results depend on: backend, processor, instruction sets, library versions,
+  // threads. "cpu/amd-25-17/avx512_bf16/hwy-avx3/onednn-2.6.3/t2"
+  virtual std::string NumericsClass() const = 0;
 
   virtual Status Gemm(const GemmArgs& args) = 0;
-  virtual Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) = 0;
+  virtual Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                         float* y) = 0;
   virtual Status Rope(const RopeArgs& args) = 0;
   virtual Status Attention(const AttentionArgs& args) = 0;
-  virtual Status SwiGlu(int64_t n, const float* gate, const float* up, float* y) = 0;  // silu(gate) * up
-  virtual Status Add(int64_t n, const float* x, float* y) = 0;                         // y += x
+  // y = silu(gate) * up
+  virtual Status SwiGlu(int64_t n, const float* gate, const float* up, float* y) = 0;
+  virtual Status Add(int64_t n, const float* x, float* y) = 0;  // y += x
   // table [vocab, h] of `type` (kF32 or kBF16).
-  virtual Status Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table, DType type, float* y) = 0;
+  virtual Status Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids,
+                       const void* table, DType type, float* y) = 0;
   // nll[r] = logsumexp(logits[r]) - logits[r][target[r]]; f32 log-softmax.
-  virtual Status CrossEntropy(int64_t rows, int64_t vocab, const float* logits, const int32_t* target, float* nll) = 0;
-  // Against a second set of logits: kl[r] = KL(softmax(reference[r]) || softmax(logits[r])), same_top1[r] in {0, 1}.
-  virtual Status CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits, float* kl, uint8_t* same_top1) = 0;
+  virtual Status CrossEntropy(int64_t rows, int64_t vocab, const float* logits,
+                              const int32_t* target, float* nll) = 0;
+  // Against a second set of logits: kl[r] = KL(softmax(reference[r]) || softmax(logits[r])),
+  // same_top1[r] in {0, 1}.
+  virtual Status CompareLogits(int64_t rows, int64_t vocab, const float* reference,
+                               const float* logits, float* kl, uint8_t* same_top1) = 0;
 
   virtual Status Quantize(const QuantizeArgs& args) = 0;
-  virtual Status Dequantize(const QuantizeArgs& args, float* w) = 0;  // reads codes, scales, zeros; args.w unused
-  // Rounds each row of x to `format` with its own absmax scale and back (what a dynamic per-token kernel computes with).
+  // Reads codes, scales and zeros; args.w is unused.
+  virtual Status Dequantize(const QuantizeArgs& args, float* w) = 0;
+  // Rounds each row of x to `format` with its own absmax scale and back (what a dynamic per-token
+  // kernel computes with).
   virtual Status FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) = 0;
   // Little-endian bit stream along each row: code + 2^(bits-1), ceil(n*bits/32) words a row.
-  virtual Status PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, int32_t* words) = 0;
-  virtual Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words, int8_t* codes) = 0;
+  virtual Status PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes,
+                          int32_t* words) = 0;
+  virtual Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words,
+                            int8_t* codes) = 0;
 
   // Sums for reports, in double: {sum((a-b)^2), sum(a^2)}.
-  virtual Status ErrorSums(int64_t n, const float* a, const float* b, double* error2, double* norm2) = 0;
-  virtual Status CastToF32(int64_t n, const void* x, DType type, float* y) = 0;  // kF32, kF16, kBF16, kF8E4M3
-  virtual Status CastFromF32(int64_t n, const float* x, DType type, void* y) = 0;  // round to nearest even
+  virtual Status ErrorSums(int64_t n, const float* a, const float* b, double* error2,
+                           double* norm2) = 0;
+  // kF32, kF16, kBF16, kF8E4M3; to a narrow type rounded to nearest even, to fp8 saturating at 448.
+  virtual Status CastToF32(int64_t n, const void* x, DType type, float* y) = 0;
+  virtual Status CastFromF32(int64_t n, const float* x, DType type, void* y) = 0;
   // False if any value is NaN or infinite.
   virtual StatusOr<bool> AllFinite(int64_t n, const float* x) = 0;
 };

@@ -1,5 +1,5 @@
-// Attention: keys and values of each window and key-value head are repacked once, then every block of queries of every
-// head is a piece of work of its own.
+// Attention: keys and values of each window and key-value head are repacked once, then every block
+// of queries of every head is a piece of work of its own.
 #include <algorithm>
 #include <vector>
 
@@ -14,7 +14,8 @@ namespace {
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 struct Packing {
-  int64_t key_stride, value_width, keys_size, values_size;  // sizes: floats per window and key-value head
+  int64_t key_stride, value_width;
+  int64_t keys_size, values_size;  // floats per window and key-value head
 };
 
 Packing PackingOf(const AttentionArgs& args) {
@@ -29,7 +30,8 @@ Packing PackingOf(const AttentionArgs& args) {
 // Into zeroed k [head_dim, key_stride] and v [key_stride, value_width].
 void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, float* k, float* v) {
   const int64_t width = args.kv_heads * args.head_dim;
-  const int64_t first = item / args.kv_heads * args.tokens * width + item % args.kv_heads * args.head_dim;
+  const int64_t first =
+      item / args.kv_heads * args.tokens * width + item % args.kv_heads * args.head_dim;
   std::fill(k, k + packing.keys_size, 0.0f);
   std::fill(v, v + packing.values_size, 0.0f);
   for (int64_t t = 0; t < args.tokens; ++t) {
@@ -49,14 +51,16 @@ Status CpuOps::Attention(const AttentionArgs& args) {
   keys_.resize(kv_items * packing.keys_size);
   values_.resize(kv_items * packing.values_size);
   cpu::ParallelForEach(threads_, kv_items, [&](int64_t item) {
-    Repack(args, packing, item, &keys_[item * packing.keys_size], &values_[item * packing.values_size]);
+    Repack(args, packing, item, &keys_[item * packing.keys_size],
+           &values_[item * packing.values_size]);
   });
   const int64_t blocks = RoundUp(args.tokens, cpu::kQueryBlock) / cpu::kQueryBlock;
   const int64_t q_width = args.heads * args.head_dim, per_kv = args.heads / args.kv_heads;
   cpu::ParallelForEach(threads_, args.windows * args.heads * blocks, [&](int64_t item) {
     thread_local std::vector<float> scratch;
     scratch.resize(cpu::AttendScratchFloats(args.head_dim));
-    const int64_t block = item % blocks, head = item / blocks % args.heads, window = item / blocks / args.heads;
+    const int64_t block = item % blocks, head = item / blocks % args.heads,
+                  window = item / blocks / args.heads;
     const int64_t kv = window * args.kv_heads + head / per_kv;
     cpu::QueryBlock queries;
     queries.begin = block * cpu::kQueryBlock;

@@ -1,5 +1,5 @@
-// Vector forms of kernels/numeric, lane by lane the same arithmetic. Included once per instruction set by the simd_*.cc
-// files (Highway's foreach_target), hence the toggling guard.
+// Vector forms of kernels/numeric, lane by lane the same arithmetic. Included once per instruction
+// set by the simd_*.cc files (Highway's foreach_target), hence the toggling guard.
 #if defined(SWAGE_KERNELS_CPU_FORMATS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef SWAGE_KERNELS_CPU_FORMATS_INL_H_
 #undef SWAGE_KERNELS_CPU_FORMATS_INL_H_

@@ -16,7 +16,8 @@ namespace {
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
-constexpr size_t kMaxPrimitives = 512;  // more shapes than a model has by far; then the cache starts anew
+// More shapes than a model has by far; beyond them the cache starts anew.
+constexpr size_t kMaxPrimitives = 512;
 
 struct Shape {
   int64_t m, n, k;
@@ -95,7 +96,8 @@ const std::optional<Prepared>& Gemm::State::Get(const Shape& shape) {
 }
 
 bool Gemm::State::Execute(const GemmArgs& args) {
-  const Shape shape{args.m, args.n, args.k, args.a_type, args.b_type, args.c_type, args.bias != nullptr};
+  const Shape shape{
+      args.m, args.n, args.k, args.a_type, args.b_type, args.c_type, args.bias != nullptr};
   const std::optional<Prepared>& made = Get(shape);
   if (!made) return false;
   // oneDNN takes mutable pointers also for what it only reads.
@@ -121,7 +123,8 @@ Status Gemm::Run(const GemmArgs& args) {
     return Status();
   }
   try {
-    const bool mixed = args.a_type != args.b_type || (args.a_type == DType::kF32 && args.c_type != DType::kF32);
+    const bool mixed =
+        args.a_type != args.b_type || (args.a_type == DType::kF32 && args.c_type != DType::kF32);
     if (!mixed && state_->Execute(args)) return Status();
     GemmArgs wide = args;
     wide.a = Widen(args.a, args.a_type, args.m * args.k, &state_->wide_a);
@@ -136,7 +139,8 @@ Status Gemm::Run(const GemmArgs& args) {
       F32ToBf16(args.m * args.n, state_->wide_c.data(), static_cast<uint16_t*>(args.c));
     }
   } catch (const dnnl::error& error) {
-    return Internal(Cat("oneDNN matmul ", args.m, " x ", args.n, " x ", args.k, ": ", error.what()));
+    return Internal(
+        Cat("oneDNN matmul ", args.m, " x ", args.n, " x ", args.k, ": ", error.what()));
   } catch (const std::bad_alloc&) {
     return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
                  Cat("no memory for a matrix product of ", args.m, " x ", args.n, " x ", args.k));
@@ -151,15 +155,24 @@ std::string OneDnnVersion() {
 
 std::string OneDnnIsa() {
   switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41: return "sse41";
-    case dnnl::cpu_isa::avx: return "avx";
-    case dnnl::cpu_isa::avx2: return "avx2";
-    case dnnl::cpu_isa::avx2_vnni: return "avx2_vnni";
-    case dnnl::cpu_isa::avx512_core: return "avx512";
-    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_bf16";
-    case dnnl::cpu_isa::avx512_core_amx: return "avx512_amx";
-    default: return Cat("isa-", static_cast<int>(dnnl::get_effective_cpu_isa()));
+    case dnnl::cpu_isa::sse41:
+      return "sse41";
+    case dnnl::cpu_isa::avx:
+      return "avx";
+    case dnnl::cpu_isa::avx2:
+      return "avx2";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "avx2_vnni";
+    case dnnl::cpu_isa::avx512_core:
+      return "avx512";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "avx512_vnni";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "avx512_bf16";
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "avx512_amx";
+    default:
+      return Cat("isa-", static_cast<int>(dnnl::get_effective_cpu_isa()));
   }
 }
 

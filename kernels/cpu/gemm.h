@@ -1,5 +1,5 @@
-// Matrix products through oneDNN's matmul. Primitives are made once per shape and kept. Threads are OpenMP's: the caller
-// sets their number (omp_set_num_threads). Not thread-safe.
+// Matrix products through oneDNN's matmul. Primitives are made once per shape and kept. Threads are
+// OpenMP's: the caller sets their number (omp_set_num_threads). Not thread-safe.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@ class Gemm {
  public:
   Gemm();
   ~Gemm();
-  // F32 x F32 runs as such. With BF16 on either side: BF16 x BF16 natively where oneDNN has it for this CPU (from
-  // AVX-512 on), else both are widened to F32 first. Sums are f32 in every case.
+  // F32 x F32 runs as such. With BF16 on either side: BF16 x BF16 natively where oneDNN has it for
+  // this CPU (from AVX-512 on), else both are widened to F32 first. Sums are f32 in every case.
   Status Run(const GemmArgs& args);
 
  private:

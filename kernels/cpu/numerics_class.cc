@@ -37,7 +37,8 @@ std::string CpuModel() { return "other"; }
 }  // namespace
 
 std::string NumericsClassOf(int threads) {
-  return Cat("cpu/", CpuModel(), "/", OneDnnIsa(), "/hwy-", SimdName(), "/onednn-", OneDnnVersion(), "/t", threads);
+  return Cat("cpu/", CpuModel(), "/", OneDnnIsa(), "/hwy-", SimdName(), "/onednn-", OneDnnVersion(),
+             "/t", threads);
 }
 
 }  // namespace swage::cpu

@@ -16,7 +16,8 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kErrorChunk = 1 << 14;  // elements whose sum is one addend, whatever the number of threads
+// Elements whose sum is one addend, whatever the number of threads.
+constexpr int64_t kErrorChunk = 1 << 14;
 
 }  // namespace
 
@@ -30,7 +31,8 @@ Status CpuOps::Gemm(const GemmArgs& args) {
   return gemm_.Run(args);
 }
 
-Status CpuOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) {
+Status CpuOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                       float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("rms norm", rows, h));
   cpu::ParallelFor(threads_, rows, cpu::RowGrain(h), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) cpu::RmsNormRow(h, x + r * h, weight, eps, y + r * h);
@@ -47,13 +49,14 @@ void CpuOps::PrepareRope(const RopeArgs& args) {
   rope_.inv_freq.assign(args.inv_freq, args.inv_freq + half);
   rope_.cosine.resize(args.tokens * half);
   rope_.sine.resize(args.tokens * half);
-  cpu::ParallelFor(threads_, args.tokens, cpu::RowGrain(half * 16), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin * half; i < end * half; ++i) {
-      const float angle = static_cast<float>(i / half) * rope_.inv_freq[i % half];
-      rope_.cosine[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-      rope_.sine[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
-    }
-  });
+  cpu::ParallelFor(threads_, args.tokens, cpu::RowGrain(half * 16),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t i = begin * half; i < end * half; ++i) {
+                       const float angle = static_cast<float>(i / half) * rope_.inv_freq[i % half];
+                       rope_.cosine[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
+                       rope_.sine[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+                     }
+                   });
 }
 
 Status CpuOps::Rope(const RopeArgs& args) {
@@ -61,15 +64,16 @@ Status CpuOps::Rope(const RopeArgs& args) {
   if (args.rows == 0 || args.heads == 0 || args.head_dim == 0) return Status();
   PrepareRope(args);
   const int64_t half = args.head_dim / 2;
-  cpu::ParallelFor(threads_, args.rows, cpu::RowGrain(args.heads * args.head_dim), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t at = r % args.tokens * half;
-      for (int64_t head = 0; head < args.heads; ++head) {
-        cpu::RopeHead(half, &rope_.cosine[at], &rope_.sine[at],
-                      args.x + (r * args.heads + head) * args.head_dim);
-      }
-    }
-  });
+  cpu::ParallelFor(threads_, args.rows, cpu::RowGrain(args.heads * args.head_dim),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t r = begin; r < end; ++r) {
+                       const int64_t at = r % args.tokens * half;
+                       for (int64_t head = 0; head < args.heads; ++head) {
+                         cpu::RopeHead(half, &rope_.cosine[at], &rope_.sine[at],
+                                       args.x + (r * args.heads + head) * args.head_dim);
+                       }
+                     }
+                   });
   return Status();
 }
 
@@ -83,13 +87,14 @@ Status CpuOps::SwiGlu(int64_t n, const float* gate, const float* up, float* y) {
 
 Status CpuOps::Add(int64_t n, const float* x, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("add", n, 1));
-  cpu::ParallelFor(threads_, n, cpu::kElementGrain,
-                   [&](int64_t begin, int64_t end) { cpu::AddRun(end - begin, x + begin, y + begin); });
+  cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
+    cpu::AddRun(end - begin, x + begin, y + begin);
+  });
   return Status();
 }
 
-Status CpuOps::Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table, DType type,
-                     float* y) {
+Status CpuOps::Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table,
+                     DType type, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckEmbed(rows, h, vocab, ids, type));
   cpu::ParallelFor(threads_, rows, cpu::RowGrain(h), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -117,16 +122,18 @@ Status CpuOps::CrossEntropy(int64_t rows, int64_t vocab, const float* logits, co
   return Status();
 }
 
-Status CpuOps::CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits,
-                             float* kl, uint8_t* same_top1) {
+Status CpuOps::CompareLogits(int64_t rows, int64_t vocab, const float* reference,
+                             const float* logits, float* kl, uint8_t* same_top1) {
   SWAGE_RETURN_IF_ERROR(CheckLogits("compare logits", rows, vocab));
   cpu::ParallelFor(threads_, rows, cpu::RowGrain(vocab), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float *p = reference + r * vocab, *q = logits + r * vocab;
-      const cpu::SoftmaxNorm p_norm = cpu::SoftmaxNormOf(vocab, p), q_norm = cpu::SoftmaxNormOf(vocab, q);
+      const cpu::SoftmaxNorm p_norm = cpu::SoftmaxNormOf(vocab, p),
+                             q_norm = cpu::SoftmaxNormOf(vocab, q);
       kl[r] = cpu::KlOf(vocab, p, p_norm, q, q_norm);
       // The first of equal logits counts as the largest.
-      same_top1[r] = std::find(p, p + vocab, p_norm.max) - p == std::find(q, q + vocab, q_norm.max) - q;
+      same_top1[r] =
+          std::find(p, p + vocab, p_norm.max) - p == std::find(q, q + vocab, q_norm.max) - q;
     }
   });
   return Status();
@@ -155,10 +162,14 @@ Status CpuOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
   cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     const int64_t count = end - begin;
     switch (type) {
-      case DType::kF16: return cpu::F16ToF32(count, static_cast<const uint16_t*>(x) + begin, y + begin);
-      case DType::kBF16: return cpu::Bf16ToF32(count, static_cast<const uint16_t*>(x) + begin, y + begin);
-      case DType::kF8E4M3: return cpu::Fp8ToF32(count, static_cast<const uint8_t*>(x) + begin, y + begin);
-      default: std::memcpy(y + begin, static_cast<const float*>(x) + begin, count * sizeof(float));
+      case DType::kF16:
+        return cpu::F16ToF32(count, static_cast<const uint16_t*>(x) + begin, y + begin);
+      case DType::kBF16:
+        return cpu::Bf16ToF32(count, static_cast<const uint16_t*>(x) + begin, y + begin);
+      case DType::kF8E4M3:
+        return cpu::Fp8ToF32(count, static_cast<const uint8_t*>(x) + begin, y + begin);
+      default:
+        std::memcpy(y + begin, static_cast<const float*>(x) + begin, count * sizeof(float));
     }
   });
   return Status();
@@ -170,10 +181,14 @@ Status CpuOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
   cpu::ParallelFor(threads_, n, cpu::kElementGrain, [&](int64_t begin, int64_t end) {
     const int64_t count = end - begin;
     switch (type) {
-      case DType::kF16: return cpu::F32ToF16(count, x + begin, static_cast<uint16_t*>(y) + begin);
-      case DType::kBF16: return cpu::F32ToBf16(count, x + begin, static_cast<uint16_t*>(y) + begin);
-      case DType::kF8E4M3: return cpu::F32ToFp8(count, x + begin, static_cast<uint8_t*>(y) + begin);
-      default: std::memcpy(static_cast<float*>(y) + begin, x + begin, count * sizeof(float));
+      case DType::kF16:
+        return cpu::F32ToF16(count, x + begin, static_cast<uint16_t*>(y) + begin);
+      case DType::kBF16:
+        return cpu::F32ToBf16(count, x + begin, static_cast<uint16_t*>(y) + begin);
+      case DType::kF8E4M3:
+        return cpu::F32ToFp8(count, x + begin, static_cast<uint8_t*>(y) + begin);
+      default:
+        std::memcpy(static_cast<float*>(y) + begin, x + begin, count * sizeof(float));
     }
   });
   return Status();

@@ -1,6 +1,6 @@
-// The ops on CPUs: oneDNN for products, Highway for the rest, OpenMP threads. Quantization, packing and casts give the
-// reference's bytes; the other ops depend on the numerics class (CPU family, instruction sets, oneDNN, threads) only,
-// never on timing.
+// The ops on CPUs: oneDNN for products, Highway for the rest, OpenMP threads. Quantization, packing
+// and casts give the reference's bytes; the other ops depend on the numerics class (CPU family,
+// instruction sets, oneDNN, threads) only, never on timing.
 #pragma once
 
 #include <string>
@@ -19,29 +19,33 @@ class CpuOps : public Ops {
   std::string NumericsClass() const override;
 
   Status Gemm(const GemmArgs& args) override;
-  Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) override;
+  Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                 float* y) override;
   Status Rope(const RopeArgs& args) override;
   Status Attention(const AttentionArgs& args) override;
   Status SwiGlu(int64_t n, const float* gate, const float* up, float* y) override;
   Status Add(int64_t n, const float* x, float* y) override;
-  Status Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table, DType type,
-               float* y) override;
+  Status Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table,
+               DType type, float* y) override;
   Status CrossEntropy(int64_t rows, int64_t vocab, const float* logits, const int32_t* target,
                       float* nll) override;
-  Status CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits, float* kl,
-                       uint8_t* same_top1) override;
+  Status CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits,
+                       float* kl, uint8_t* same_top1) override;
   Status Quantize(const QuantizeArgs& args) override;
   Status Dequantize(const QuantizeArgs& args, float* w) override;
   Status FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) override;
   Status PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, int32_t* words) override;
-  Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words, int8_t* codes) override;
-  Status ErrorSums(int64_t n, const float* a, const float* b, double* error2, double* norm2) override;
+  Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words,
+                    int8_t* codes) override;
+  Status ErrorSums(int64_t n, const float* a, const float* b, double* error2,
+                   double* norm2) override;
   Status CastToF32(int64_t n, const void* x, DType type, float* y) override;
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
 
  private:
-  // Cosines and sines of every position, [tokens, head_dim / 2]; kept, since each layer asks for the same.
+  // Cosines and sines of every position, [tokens, head_dim / 2]; kept, since each layer asks for
+  // the same.
   struct RopeTable {
     int64_t tokens = 0;
     std::vector<float> inv_freq, cosine, sine;

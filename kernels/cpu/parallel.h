@@ -1,4 +1,5 @@
-// Splits a range among OpenMP threads. Ops use it for work whose results do not depend on where the range is cut.
+// Splits a range among OpenMP threads. Ops use it for work whose results do not depend on where the
+// range is cut.
 //   ParallelFor(threads, rows, RowGrain(columns), [&](int64_t begin, int64_t end) { ... });
 #pragma once
 
@@ -30,7 +31,8 @@ void ParallelFor(int threads, int64_t n, int64_t grain, const Body& body) {
   }
 }
 
-// For items that cost differently: each thread takes the next one. Items must not share what they write.
+// For items that cost differently: each thread takes the next one. Items must not share what they
+// write.
 template <typename Body>
 void ParallelForEach(int threads, int64_t items, const Body& body) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (items > 1)

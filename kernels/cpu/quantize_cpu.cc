@@ -1,4 +1,5 @@
-// Quantization and packing of matrices: rows are split among threads, each group is scanned and encoded while in cache.
+// Quantization and packing of matrices: rows are split among threads, each group is scanned and
+// encoded while in cache.
 #include <algorithm>
 #include <vector>
 
@@ -85,7 +86,8 @@ Status CpuOps::Dequantize(const QuantizeArgs& args, float* w) {
     for (int64_t g = begin * layout.groups_per_row; g < end * layout.groups_per_row; ++g) {
       const int64_t at = args.per_tensor ? 0 : g;
       const ScaleAndZero s{args.scales[at], args.symmetric ? int8_t{0} : args.zeros[at]};
-      DecodeRun(layout.group, args.codes + g * layout.group, s, *layout.format, w + g * layout.group);
+      DecodeRun(layout.group, args.codes + g * layout.group, s, *layout.format,
+                w + g * layout.group);
     }
   });
   return Status();

@@ -1,7 +1,8 @@
-// The vector loops of the CPU implementation: one thread each, on a range that the caller chose (kernels/cpu/parallel.h).
-// Built for several instruction sets by Highway and chosen at run time: AVX-512 and AVX2 on x86, NEON on Arm, and a slow
-// portable fallback. Pointers need no alignment. Casts and formats give the same bits as kernels/numeric on every
-// instruction set; sums and exponentials are within stated bounds (tests/unit/kernels).
+// The vector loops of the CPU implementation: one thread each, on a range that the caller chose
+// (kernels/cpu/parallel.h). Built for several instruction sets by Highway and chosen at run time:
+// AVX-512 and AVX2 on x86, NEON on Arm, and a slow portable fallback. Pointers need no alignment.
+// Casts and formats give the same bits as kernels/numeric on every instruction set; sums and
+// exponentials are within stated bounds (tests/unit/kernels).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct MinMax {
   float min = 0, max = 0;  // zero is always inside
 };
 MinMax RangeOf(int64_t n, const float* x);
-void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid, int8_t* codes);
+void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
+                    int8_t* codes);
 void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w);
 void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes);
 void DequantizeFp8Run(int64_t n, const int8_t* codes, float scale, float* w);
@@ -54,23 +56,24 @@ struct SoftmaxNorm {
   double log_sum = 0;  // log(sum(exp(x - max)))
 };
 SoftmaxNorm SoftmaxNormOf(int64_t n, const float* x);
-float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q, const SoftmaxNorm& q_norm);
+float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q,
+           const SoftmaxNorm& q_norm);
 
 // Attention (simd_attention.cc): some query rows of one head against all keys before them.
 constexpr int64_t kQueryBlock = 32;
 constexpr int64_t kKeyBlock = 64;
 constexpr int64_t kLanePad = 16;
-struct HeadKeys {              // one window and key-value head, repacked
-  const float* k = nullptr;    // [head_dim, key_stride]: transposed
-  const float* v = nullptr;    // [key_stride, value_width]
-  int64_t key_stride = 0;      // tokens rounded up to kKeyBlock; what is beyond tokens is zero
-  int64_t value_width = 0;     // head_dim rounded up to kLanePad
+struct HeadKeys {            // one window and key-value head, repacked
+  const float* k = nullptr;  // [head_dim, key_stride]: transposed
+  const float* v = nullptr;  // [key_stride, value_width]
+  int64_t key_stride = 0;    // tokens rounded up to kKeyBlock; what is beyond tokens is zero
+  int64_t value_width = 0;   // head_dim rounded up to kLanePad
 };
 struct QueryBlock {
-  const float* q = nullptr;    // first row of this head
+  const float* q = nullptr;  // first row of this head
   float* out = nullptr;
-  int64_t stride = 0;          // between rows of q and of out
-  int64_t begin = 0, rows = 0; // position of the first row in its window; at most kQueryBlock rows
+  int64_t stride = 0;           // between rows of q and of out
+  int64_t begin = 0, rows = 0;  // position of the first row in its window; at most kQueryBlock rows
   int64_t head_dim = 0;
   float scale = 0;
 };

@@ -1,5 +1,6 @@
-// Causal attention of one block of queries, key block by key block with a running maximum and sum (online softmax, as
-// in FlashAttention, arXiv 2205.14135): scores of at most kQueryBlock x kKeyBlock exist at a time.
+// Causal attention of one block of queries, key block by key block with a running maximum and sum
+// (online softmax, as in FlashAttention, arXiv 2205.14135): scores of at most kQueryBlock x
+// kKeyBlock exist at a time.
 #include <algorithm>
 #include <cmath>
 
@@ -23,8 +24,8 @@ constexpr float kMasked = -1e30f;
 
 // c[4 rows, kVectors vectors] = a[4, k] * b[k, ...], added to c when `add`.
 template <int kVectors>
-HWY_INLINE void Tile(int64_t k, const float* a, int64_t a_stride, const float* b, int64_t b_stride, bool add,
-                     float* c, int64_t c_stride) {
+HWY_INLINE void Tile(int64_t k, const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                     bool add, float* c, int64_t c_stride) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
   VF sum[4][kVectors];
@@ -47,15 +48,16 @@ HWY_INLINE void Tile(int64_t k, const float* a, int64_t a_stride, const float* b
 }
 
 // rows is a multiple of 4, columns of kLanePad.
-HWY_INLINE void Product(int64_t rows, int64_t columns, int64_t k, const float* a, int64_t a_stride, const float* b,
-                        int64_t b_stride, bool add, float* c, int64_t c_stride) {
+HWY_INLINE void Product(int64_t rows, int64_t columns, int64_t k, const float* a, int64_t a_stride,
+                        const float* b, int64_t b_stride, bool add, float* c, int64_t c_stride) {
   // As many accumulators as the registers hold: 16 of 32 with AVX-512 and NEON, 8 of 16 with AVX2.
   constexpr int kWide = HWY_TARGET == HWY_AVX2 ? 2 : 4;
   const int64_t lanes = hn::Lanes(Float());
   for (int64_t r = 0; r < rows; r += 4) {
     int64_t j = 0;
     for (; j + kWide * lanes <= columns; j += kWide * lanes) {
-      Tile<kWide>(k, a + r * a_stride, a_stride, b + j, b_stride, add, c + r * c_stride + j, c_stride);
+      Tile<kWide>(k, a + r * a_stride, a_stride, b + j, b_stride, add, c + r * c_stride + j,
+                  c_stride);
     }
     for (; j < columns; j += lanes) {
       Tile<1>(k, a + r * a_stride, a_stride, b + j, b_stride, add, c + r * c_stride + j, c_stride);
@@ -68,7 +70,8 @@ struct Running {
   float sum = 0;
 };
 
-// Turns one row of scores into weights relative to the new maximum; returns what earlier sums are multiplied by.
+// Turns one row of scores into weights relative to the new maximum; returns what earlier sums are
+// multiplied by.
 HWY_INLINE float SoftenRow(int64_t visible, float* scores, Running* running) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
@@ -100,9 +103,9 @@ HWY_INLINE void ScaleRow(int64_t n, float factor, float* row) {
 void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch) {
   const int64_t d = queries.head_dim, width = keys.value_width;
   const int64_t rows = (queries.rows + 3) / 4 * 4;
-  float* q = scratch;                           // [rows, d], scaled; rows beyond the last are zero
-  float* sums = q + kQueryBlock * d;            // [rows, width]
-  float* scores = sums + kQueryBlock * width;   // [rows, kKeyBlock]
+  float* q = scratch;                          // [rows, d], scaled; rows beyond the last are zero
+  float* sums = q + kQueryBlock * d;           // [rows, width]
+  float* scores = sums + kQueryBlock * width;  // [rows, kKeyBlock]
   Running running[kQueryBlock];
   std::fill(sums, sums + rows * width, 0.0f);
   for (int64_t r = 0; r < rows; ++r) {
@@ -118,12 +121,13 @@ void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch
       const float factor = SoftenRow(visible, scores + r * kKeyBlock, &running[r]);
       if (factor != 1.0f) ScaleRow(width, factor, sums + r * width);
     }
-    Product(rows, width, std::min(kKeyBlock, last - key), scores, kKeyBlock, keys.v + key * width, width, true,
-            sums, width);
+    Product(rows, width, std::min(kKeyBlock, last - key), scores, kKeyBlock, keys.v + key * width,
+            width, true, sums, width);
   }
   for (int64_t r = 0; r < queries.rows; ++r) {
     const float factor = 1.0f / running[r].sum;
-    for (int64_t i = 0; i < d; ++i) queries.out[r * queries.stride + i] = sums[r * width + i] * factor;
+    for (int64_t i = 0; i < d; ++i)
+      queries.out[r * queries.stride + i] = sums[r * width + i] * factor;
   }
 }
 

@@ -68,7 +68,8 @@ void AddRun(int64_t n, const float* x, float* y) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(df, y + i), hn::LoadU(df, x + i)), df, y + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(df, y + i), hn::LoadU(df, x + i)), df, y + i);
   for (; i < n; ++i) y[i] += x[i];
 }
 

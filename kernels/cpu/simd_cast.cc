@@ -19,7 +19,9 @@ using Half = hn::Rebind<uint16_t, Float>;
 using Byte = hn::Rebind<uint8_t, Float>;
 
 HWY_INLINE VI LoadHalf(const uint16_t* x) { return hn::PromoteTo(Word(), hn::LoadU(Half(), x)); }
-HWY_INLINE void StoreHalf(VI bits, uint16_t* y) { hn::StoreU(hn::DemoteTo(Half(), bits), Half(), y); }
+HWY_INLINE void StoreHalf(VI bits, uint16_t* y) {
+  hn::StoreU(hn::DemoteTo(Half(), bits), Half(), y);
+}
 
 void Bf16ToF32(int64_t n, const uint16_t* x, float* y) {
   const Float df;
@@ -80,7 +82,8 @@ void F32ToF16(int64_t n, const float* x, uint16_t* y) {
     const VI normal = hn::Sub(hn::ShiftRight<13>(RoundBits<13>(magnitude)), hn::Set(di, 112 << 10));
     const VF shifted = hn::Add(hn::BitCast(df, magnitude), hn::Set(df, 0.5f));
     const VI small = hn::Sub(hn::BitCast(di, shifted), hn::Set(di, 0x3f000000));
-    const VI quiet = hn::Or(hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 0x3ff)), hn::Set(di, 0x7e00));
+    const VI quiet =
+        hn::Or(hn::And(hn::ShiftRight<13>(magnitude), hn::Set(di, 0x3ff)), hn::Set(di, 0x7e00));
     VI half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 0x38800000)), small, normal);
     half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, 0x477ff000)), half, hn::Set(di, 0x7c00));
     half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7f800000)), quiet, half);
@@ -136,7 +139,8 @@ void F32ToFp8(int64_t n, const float* x, uint8_t* y) { HWY_DYNAMIC_DISPATCH(F32T
 
 std::string SimdName() {
   std::string name = HWY_DYNAMIC_DISPATCH(TargetNameHere)();
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return name;
 }
 

@@ -19,7 +19,8 @@ using VF = hn::Vec<Float>;
 // Highway's Exp gives 0 below -104 and wants finite arguments.
 constexpr float kLowest = -200.0f;
 
-// Sum of f over [0, n): f32 within a chunk of 512, double across chunks, so that a vocabulary of 10^5 loses no digits.
+// Sum of f over [0, n): f32 within a chunk of 512, double across chunks, so that a vocabulary of
+// 10^5 loses no digits.
 template <typename VectorF>
 double ChunkedSum(int64_t n, VectorF f) {
   const Float df;
@@ -39,7 +40,8 @@ HWY_INLINE VF LoadUpTo(const float* x, int64_t count, float fill) {
   const Float df;
   if (count == static_cast<int64_t>(hn::Lanes(df))) return hn::LoadU(df, x);
   HWY_ALIGN float values[hn::MaxLanes(df)];
-  for (int64_t i = 0; i < static_cast<int64_t>(hn::Lanes(df)); ++i) values[i] = i < count ? x[i] : fill;
+  for (int64_t i = 0; i < static_cast<int64_t>(hn::Lanes(df)); ++i)
+    values[i] = i < count ? x[i] : fill;
   return hn::Load(df, values);
 }
 
@@ -75,16 +77,19 @@ struct KlSum {
     const VF log_p = hn::Sub(a, p_norm);
     const auto nothing = hn::Lt(log_p, hn::Set(df, -103.0f));  // p is 0 there, whatever q is
     const VF power = hn::Exp(df, hn::Max(log_p, hn::Set(df, kLowest)));
-    // (a - b) - (norm of a - norm of b): the small difference of two close distributions keeps its digits.
+    // (a - b) - (norm of a - norm of b): the small difference of two close distributions keeps its
+    // digits.
     const VF log_ratio = hn::Sub(hn::Sub(a, b), norm_difference);
     return hn::IfThenElse(nothing, hn::Zero(df), hn::Mul(power, log_ratio));
   }
 };
 
-float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q, const SoftmaxNorm& q_norm) {
+float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q,
+           const SoftmaxNorm& q_norm) {
   const Float df;
   const double p_total = p_norm.max + p_norm.log_sum, q_total = q_norm.max + q_norm.log_sum;
-  const KlSum sum{p, q, hn::Set(df, static_cast<float>(p_total)), hn::Set(df, static_cast<float>(p_total - q_total))};
+  const KlSum sum{p, q, hn::Set(df, static_cast<float>(p_total)),
+                  hn::Set(df, static_cast<float>(p_total - q_total))};
   return static_cast<float>(ChunkedSum(n, sum));
 }
 
@@ -99,8 +104,11 @@ namespace swage::cpu {
 HWY_EXPORT(SoftmaxNormOf);
 HWY_EXPORT(KlOf);
 
-SoftmaxNorm SoftmaxNormOf(int64_t n, const float* x) { return HWY_DYNAMIC_DISPATCH(SoftmaxNormOf)(n, x); }
-float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q, const SoftmaxNorm& q_norm) {
+SoftmaxNorm SoftmaxNormOf(int64_t n, const float* x) {
+  return HWY_DYNAMIC_DISPATCH(SoftmaxNormOf)(n, x);
+}
+float KlOf(int64_t n, const float* p, const SoftmaxNorm& p_norm, const float* q,
+           const SoftmaxNorm& q_norm) {
   return HWY_DYNAMIC_DISPATCH(KlOf)(n, p, p_norm, q, q_norm);
 }
 

@@ -1,5 +1,6 @@
-// Eight codes of b bits are exactly b bytes of the stream, so a row is packed octet by octet: three steps of pairing
-// neighbours (bytes, then 2b-bit pairs, then 4b-bit quads) inside 64-bit lanes, several octets to a vector.
+// Eight codes of b bits are exactly b bytes of the stream, so a row is packed octet by octet: three
+// steps of pairing neighbours (bytes, then 2b-bit pairs, then 4b-bit quads) inside 64-bit lanes,
+// several octets to a vector.
 #include <bit>
 #include <cstring>
 
@@ -15,7 +16,8 @@ namespace swage::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-static_assert(std::endian::native == std::endian::little, "the packed stream is written with 64-bit stores");
+static_assert(std::endian::native == std::endian::little,
+              "the packed stream is written with 64-bit stores");
 
 #if HWY_TARGET == HWY_SCALAR  // a vector of one 64-bit lane has no byte lanes
 
@@ -83,7 +85,8 @@ void PackRowOf(int64_t n, const int8_t* codes, uint32_t* words) {
     hn::Store(PackOctets<kBits>(codes + octet * 8), d, octets);
     for (int64_t i = 0; i < lanes; ++i) std::memcpy(out + (octet + i) * kBits, octets + i, 8);
   }
-  const int64_t first = octet * kBits / 4;  // the word that the rest begins in; its earlier bytes are done
+  // The word that the rest begins in; its earlier bytes are done.
+  const int64_t first = octet * kBits / 4;
   const int64_t done = octet * kBits - first * 4;
   for (int64_t i = first; i < out_bytes / 4; ++i) {
     const uint32_t word = PackedWord(codes, n, kBits, i);
@@ -119,7 +122,8 @@ void PackRowOf<4>(int64_t n, const int8_t* codes, uint32_t* words) {
     const auto high = hn::BitCast(dw, PackOctets<4>(codes + i + codes_per_vector));
     hn::StoreU(hn::ConcatEven(dw, high, low), dw, words + i / 8);
   }
-  for (int64_t word = i / 8; word < PackedWords(n, 4); ++word) words[word] = PackedWord(codes, n, 4, word);
+  for (int64_t word = i / 8; word < PackedWords(n, 4); ++word)
+    words[word] = PackedWord(codes, n, 4, word);
 }
 
 template <>
@@ -163,25 +167,39 @@ void UnpackRowOf<8>(int64_t n, const uint32_t* words, int8_t* codes) {
 
 void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words) {
   switch (bits) {
-    case 2: return PackRowOf<2>(n, codes, words);
-    case 3: return PackRowOf<3>(n, codes, words);
-    case 4: return PackRowOf<4>(n, codes, words);
-    case 5: return PackRowOf<5>(n, codes, words);
-    case 6: return PackRowOf<6>(n, codes, words);
-    case 7: return PackRowOf<7>(n, codes, words);
-    default: return PackRowOf<8>(n, codes, words);
+    case 2:
+      return PackRowOf<2>(n, codes, words);
+    case 3:
+      return PackRowOf<3>(n, codes, words);
+    case 4:
+      return PackRowOf<4>(n, codes, words);
+    case 5:
+      return PackRowOf<5>(n, codes, words);
+    case 6:
+      return PackRowOf<6>(n, codes, words);
+    case 7:
+      return PackRowOf<7>(n, codes, words);
+    default:
+      return PackRowOf<8>(n, codes, words);
   }
 }
 
 void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes) {
   switch (bits) {
-    case 2: return UnpackRowOf<2>(n, words, codes);
-    case 3: return UnpackRowOf<3>(n, words, codes);
-    case 4: return UnpackRowOf<4>(n, words, codes);
-    case 5: return UnpackRowOf<5>(n, words, codes);
-    case 6: return UnpackRowOf<6>(n, words, codes);
-    case 7: return UnpackRowOf<7>(n, words, codes);
-    default: return UnpackRowOf<8>(n, words, codes);
+    case 2:
+      return UnpackRowOf<2>(n, words, codes);
+    case 3:
+      return UnpackRowOf<3>(n, words, codes);
+    case 4:
+      return UnpackRowOf<4>(n, words, codes);
+    case 5:
+      return UnpackRowOf<5>(n, words, codes);
+    case 6:
+      return UnpackRowOf<6>(n, words, codes);
+    case 7:
+      return UnpackRowOf<7>(n, words, codes);
+    default:
+      return UnpackRowOf<8>(n, words, codes);
   }
 }
 

@@ -39,7 +39,8 @@ MinMax RangeOf(int64_t n, const float* x) {
   return range;
 }
 
-void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid, int8_t* codes) {
+void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
+                    int8_t* codes) {
   const Float df;
   const SignedByte db;
   const int64_t lanes = hn::Lanes(df);
@@ -137,7 +138,8 @@ HWY_EXPORT(FakeQuantizeIntRun);
 HWY_EXPORT(FakeQuantizeFp8Run);
 
 MinMax RangeOf(int64_t n, const float* x) { return HWY_DYNAMIC_DISPATCH(RangeOf)(n, x); }
-void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid, int8_t* codes) {
+void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
+                    int8_t* codes) {
   HWY_DYNAMIC_DISPATCH(QuantizeIntRun)(n, w, scale, zero, grid, codes);
 }
 void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w) {

@@ -5,7 +5,9 @@
 namespace swage::cuda {
 namespace {
 
-__device__ int64_t FirstItem() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ int64_t FirstItem() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 __device__ int64_t ItemStride() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
 // The same fixed tree whatever the timing; the result is in every thread.
@@ -23,13 +25,15 @@ __device__ double SumOfBlock(double value) {
 }
 
 // One block a row.
-__global__ void RmsNormKernel(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) {
+__global__ void RmsNormKernel(int64_t rows, int64_t h, const float* x, const float* weight,
+                              float eps, float* y) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     const float* in = x + r * h;
     double sum = 0;
     for (int64_t i = threadIdx.x; i < h; i += kThreads) sum += static_cast<double>(in[i]) * in[i];
     sum = SumOfBlock(sum);
-    const float factor = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(h) + static_cast<double>(eps)));
+    const float factor =
+        static_cast<float>(1.0 / sqrt(sum / static_cast<double>(h) + static_cast<double>(eps)));
     for (int64_t i = threadIdx.x; i < h; i += kThreads) y[r * h + i] = in[i] * factor * weight[i];
   }
 }
@@ -46,15 +50,18 @@ __global__ void AddKernel(int64_t n, const float* x, float* y) {
 }
 
 __global__ void FillRowsKernel(int64_t rows, int64_t n, const float* row, float* y) {
-  for (int64_t i = FirstItem(); i < rows * n; i += ItemStride()) y[i] = row == nullptr ? 0.0f : row[i % n];
+  for (int64_t i = FirstItem(); i < rows * n; i += ItemStride())
+    y[i] = row == nullptr ? 0.0f : row[i % n];
 }
 
-unsigned Blocks(int64_t items, int64_t per_block) { return static_cast<unsigned>(BlocksFor(items, per_block)); }
+unsigned Blocks(int64_t items, int64_t per_block) {
+  return static_cast<unsigned>(BlocksFor(items, per_block));
+}
 
 }  // namespace
 
-cudaError_t RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y,
-                    cudaStream_t stream) {
+cudaError_t RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                    float* y, cudaStream_t stream) {
   RmsNormKernel<<<Blocks(rows, 1), kThreads, 0, stream>>>(rows, h, x, weight, eps, y);
   return cudaGetLastError();
 }

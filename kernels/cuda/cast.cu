@@ -25,7 +25,8 @@ struct Fp8 {
 template <typename Type>
 __global__ void WidenKernel(int64_t n, const typename Type::Bits* x, float* y) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += stride) {
     y[i] = Type::Wide(x[i]);
   }
 }
@@ -33,7 +34,8 @@ __global__ void WidenKernel(int64_t n, const typename Type::Bits* x, float* y) {
 template <typename Type>
 __global__ void NarrowKernel(int64_t n, const float* x, typename Type::Bits* y) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += stride) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += stride) {
     y[i] = Type::Narrow(x[i]);
   }
 }
@@ -56,18 +58,24 @@ cudaError_t NarrowAs(int64_t n, const float* x, void* y, cudaStream_t stream) {
 
 cudaError_t Widen(Narrow type, int64_t n, const void* x, float* y, cudaStream_t stream) {
   switch (type) {
-    case Narrow::kF16: return WidenAs<F16>(n, x, y, stream);
-    case Narrow::kBF16: return WidenAs<BF16>(n, x, y, stream);
-    case Narrow::kFp8: return WidenAs<Fp8>(n, x, y, stream);
+    case Narrow::kF16:
+      return WidenAs<F16>(n, x, y, stream);
+    case Narrow::kBF16:
+      return WidenAs<BF16>(n, x, y, stream);
+    case Narrow::kFp8:
+      return WidenAs<Fp8>(n, x, y, stream);
   }
   return cudaErrorInvalidValue;
 }
 
 cudaError_t NarrowTo(Narrow type, int64_t n, const float* x, void* y, cudaStream_t stream) {
   switch (type) {
-    case Narrow::kF16: return NarrowAs<F16>(n, x, y, stream);
-    case Narrow::kBF16: return NarrowAs<BF16>(n, x, y, stream);
-    case Narrow::kFp8: return NarrowAs<Fp8>(n, x, y, stream);
+    case Narrow::kF16:
+      return NarrowAs<F16>(n, x, y, stream);
+    case Narrow::kBF16:
+      return NarrowAs<BF16>(n, x, y, stream);
+    case Narrow::kFp8:
+      return NarrowAs<Fp8>(n, x, y, stream);
   }
   return cudaErrorInvalidValue;
 }

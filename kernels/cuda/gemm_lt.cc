@@ -14,9 +14,9 @@ Status LtError(cublasStatus_t status, std::string_view what) {
   return Internal(Cat("cuBLASLt ", what, ": ", cublasLtGetStatusString(status)));
 }
 
-#define SWAGE_LT(call)                                                    \
-  do {                                                                    \
-    const cublasStatus_t swage_lt_ = (call);                              \
+#define SWAGE_LT(call)                                                        \
+  do {                                                                        \
+    const cublasStatus_t swage_lt_ = (call);                                  \
     if (swage_lt_ != CUBLAS_STATUS_SUCCESS) return LtError(swage_lt_, #call); \
   } while (0)
 
@@ -25,7 +25,8 @@ cudaDataType_t TypeOf(DType type) { return type == DType::kBF16 ? CUDA_R_16BF : 
 // The largest power of two, up to 256, that divides the address.
 unsigned AlignmentOf(const void* pointer) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
-  return address == 0 ? 256u : static_cast<unsigned>(std::min<uintptr_t>(256, address & (~address + 1)));
+  return address == 0 ? 256u
+                      : static_cast<unsigned>(std::min<uintptr_t>(256, address & (~address + 1)));
 }
 
 struct PreferenceDeleter {
@@ -51,7 +52,8 @@ StatusOr<std::unique_ptr<GemmLt>> GemmLt::Create() {
   std::unique_ptr<GemmLt> gemm(new GemmLt);
   SWAGE_LT(cublasLtCreate(&gemm->handle_));
   if (cudaMalloc(&gemm->workspace_, kWorkspaceBytes) != cudaSuccess) {
-    return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY", "no device memory for cuBLASLt's workspace");
+    return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                 "no device memory for cuBLASLt's workspace");
   }
   return gemm;
 }
@@ -62,11 +64,13 @@ GemmLt::~GemmLt() {
   if (handle_ != nullptr) cublasLtDestroy(handle_);
 }
 
-// cuBLASLt counts in columns: our row-major C [m, n] is its [n, m], the product of B (its [k, n], transposed) and A (its
-// [k, m]).
+// cuBLASLt counts in columns: our row-major C [m, n] is its [n, m], the product of B (its [k, n],
+// transposed) and A (its [k, m]).
 StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumulate) {
-  const unsigned align_a = AlignmentOf(args.a), align_b = AlignmentOf(args.b), align_c = AlignmentOf(args.c);
-  const Key key{args.m, args.n, args.k, args.a_type, args.c_type, accumulate, align_a, align_b, align_c};
+  const unsigned align_a = AlignmentOf(args.a), align_b = AlignmentOf(args.b),
+                 align_c = AlignmentOf(args.c);
+  const Key key{args.m,     args.n,  args.k,  args.a_type, args.c_type,
+                accumulate, align_a, align_b, align_c};
   const auto found = plans_.find(key);
   if (found != plans_.end()) return found->second.get();
   if (plans_.size() >= kMaxPlans) plans_.clear();
@@ -83,7 +87,8 @@ StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumula
   SWAGE_LT(cublasLtMatmulPreferenceCreate(&raw));
   const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, PreferenceDeleter> preference(raw);
   const uint32_t no_split_sums = CUBLASLT_REDUCTION_SCHEME_NONE;
-  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const void* value, size_t size) {
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                       size_t size) {
     return cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, value, size);
   };
   SWAGE_LT(set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &kWorkspaceBytes, sizeof kWorkspaceBytes));
@@ -94,8 +99,9 @@ StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumula
   SWAGE_LT(set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align_c, sizeof align_c));
   cublasLtMatmulHeuristicResult_t choice{};
   int choices = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, plan->operation, plan->b, plan->a, plan->c,
-                                                               plan->c, preference.get(), 1, &choice, &choices);
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoGetHeuristic(handle_, plan->operation, plan->b, plan->a, plan->c, plan->c,
+                                     preference.get(), 1, &choice, &choices);
   plan->possible = status == CUBLAS_STATUS_SUCCESS && choices > 0;
   plan->algorithm = choice.algo;
   return plans_.emplace(key, std::move(plan)).first->second.get();
@@ -104,8 +110,8 @@ StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumula
 Status GemmLt::Run(const GemmArgs& args, bool accumulate, cudaStream_t stream) {
   if (args.a_type != args.b_type || (args.a_type == DType::kF32 && args.c_type != DType::kF32)) {
     return Error(StatusCode::kUnimplemented, "KERNEL_TYPE",
-                 Cat("gemm on CUDA: ", DTypeName(args.a_type), " x ", DTypeName(args.b_type), " -> ",
-                     DTypeName(args.c_type)));
+                 Cat("gemm on CUDA: ", DTypeName(args.a_type), " x ", DTypeName(args.b_type),
+                     " -> ", DTypeName(args.c_type)));
   }
   SWAGE_ASSIGN_OR_RETURN(const Plan* plan, PlanOf(args, accumulate));
   if (!plan->possible) {
@@ -113,8 +119,9 @@ Status GemmLt::Run(const GemmArgs& args, bool accumulate, cudaStream_t stream) {
                  Cat("cuBLASLt has no algorithm for ", args.m, " x ", args.n, " x ", args.k));
   }
   const float alpha = 1.0f, beta = accumulate ? 1.0f : 0.0f;
-  SWAGE_LT(cublasLtMatmul(handle_, plan->operation, &alpha, args.b, plan->b, args.a, plan->a, &beta, args.c, plan->c,
-                          args.c, plan->c, &plan->algorithm, workspace_, kWorkspaceBytes, stream));
+  SWAGE_LT(cublasLtMatmul(handle_, plan->operation, &alpha, args.b, plan->b, args.a, plan->a, &beta,
+                          args.c, plan->c, args.c, plan->c, &plan->algorithm, workspace_,
+                          kWorkspaceBytes, stream));
   return Status();
 }
 

@@ -1,5 +1,6 @@
-// Matrix products through cuBLASLt: F32 x F32 -> F32 (full f32, no TF32), BF16 x BF16 -> F32 or BF16, sums in f32. The
-// algorithm is the library's first choice for the shape, without split sums that depend on timing. Not thread-safe.
+// Matrix products through cuBLASLt: F32 x F32 -> F32 (full f32, no TF32), BF16 x BF16 -> F32 or
+// BF16, sums in f32. The algorithm is the library's first choice for the shape, without split sums
+// that depend on timing. Not thread-safe.
 #pragma once
 
 #include <cublasLt.h>
@@ -19,13 +20,15 @@ class GemmLt {
   ~GemmLt();
   GemmLt(const GemmLt&) = delete;
   GemmLt& operator=(const GemmLt&) = delete;
-  // C = A * B^T, or C += with `accumulate`; args.bias is the caller's business. No empty matrices. UNIMPLEMENTED for
-  // other types, or when the library has no algorithm for the shape and alignment.
+  // C = A * B^T, or C += with `accumulate`; args.bias is the caller's business. No empty matrices.
+  // UNIMPLEMENTED for other types, or when the library has no algorithm for the shape and
+  // alignment.
   Status Run(const GemmArgs& args, bool accumulate, cudaStream_t stream);
 
  private:
   struct Plan;
-  using Key = std::tuple<int64_t, int64_t, int64_t, DType, DType, bool, unsigned, unsigned, unsigned>;
+  using Key =
+      std::tuple<int64_t, int64_t, int64_t, DType, DType, bool, unsigned, unsigned, unsigned>;
   GemmLt() = default;
   StatusOr<const Plan*> PlanOf(const GemmArgs& args, bool accumulate);
 

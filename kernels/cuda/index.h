@@ -1,5 +1,5 @@
-// Which element a CUDA thread works on. Host-callable, so that the arithmetic is tested without a GPU
-// (tests/unit/kernels/cuda_index_test.cc); the kernels use nothing else to find their data.
+// Which element a CUDA thread works on. Host-callable, so that the arithmetic is tested without a
+// GPU (tests/unit/kernels/cuda_index_test.cc); the kernels use nothing else to find their data.
 #pragma once
 
 #include "kernels/numeric/host_device.h"
@@ -17,8 +17,8 @@ SWAGE_HD int64_t BlocksFor(int64_t items, int64_t per_block) {
   return blocks < 1 ? 1 : (blocks > kMaxBlocks ? kMaxBlocks : blocks);
 }
 
-// The scale of element `i` of a row-major [out, in] matrix in groups of `group` columns: group divides in, so that groups
-// are numbered through all rows. group 0: one scale for the matrix.
+// The scale of element `i` of a row-major [out, in] matrix in groups of `group` columns: group
+// divides in, so that groups are numbered through all rows. group 0: one scale for the matrix.
 SWAGE_HD int64_t ScaleIndex(int64_t i, int64_t group) { return group == 0 ? 0 : i / group; }
 
 // A packed word: its row, and its place in the row.

@@ -16,13 +16,15 @@ constexpr cudaStream_t kStream = nullptr;  // the default stream
 Status CudaError(cudaError_t error, std::string_view what) {
   if (error == cudaSuccess) return Status();
   if (error == cudaErrorMemoryAllocation) {
-    return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY", Cat(what, ": no device memory left"));
+    return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                 Cat(what, ": no device memory left"));
   }
   return Internal(Cat("CUDA ", what, ": ", cudaGetErrorString(error)));
 }
 
 Status NotHere(std::string_view op) {
-  return Error(StatusCode::kUnimplemented, "KERNEL_OP", Cat("CUDA has no ", op), "run this op on the CPU");
+  return Error(StatusCode::kUnimplemented, "KERNEL_OP", Cat("CUDA has no ", op),
+               "run this op on the CPU");
 }
 
 cuda::Format FormatOf(const FormatRow& row, bool symmetric) {
@@ -48,13 +50,15 @@ StatusOr<std::unique_ptr<Ops>> CudaOps::Create(int device) {
   }
   SWAGE_RETURN_IF_ERROR(CudaError(cudaSetDevice(device), "set device"));
   cudaDeviceProp properties{};
-  SWAGE_RETURN_IF_ERROR(CudaError(cudaGetDeviceProperties(&properties, device), "device properties"));
+  SWAGE_RETURN_IF_ERROR(
+      CudaError(cudaGetDeviceProperties(&properties, device), "device properties"));
   std::unique_ptr<CudaOps> ops(new CudaOps);
   SWAGE_ASSIGN_OR_RETURN(ops->gemm_, cuda::GemmLt::Create());
-  SWAGE_RETURN_IF_ERROR(CudaError(
-      cudaMalloc(reinterpret_cast<void**>(&ops->partial_), 2 * cuda::kTensorPartials * sizeof(float)), "scratch"));
-  ops->numerics_class_ = Cat("cuda/sm_", properties.major, properties.minor, "/sms-", properties.multiProcessorCount,
-                             "/cublaslt-", cublasLtGetVersion());
+  SWAGE_RETURN_IF_ERROR(CudaError(cudaMalloc(reinterpret_cast<void**>(&ops->partial_),
+                                             2 * cuda::kTensorPartials * sizeof(float)),
+                                  "scratch"));
+  ops->numerics_class_ = Cat("cuda/sm_", properties.major, properties.minor, "/sms-",
+                             properties.multiProcessorCount, "/cublaslt-", cublasLtGetVersion());
   return std::unique_ptr<Ops>(std::move(ops));
 }
 
@@ -69,13 +73,15 @@ Status CudaOps::Gemm(const GemmArgs& args) {
   if (prefill) {
     // The bias is what the sums start from; in BF16 that would round it first.
     if (args.c_type != DType::kF32) return NotHere("bias of a BF16 product");
-    SWAGE_RETURN_IF_ERROR(CudaError(
-        cuda::FillRows(args.m, args.n, args.bias, static_cast<float*>(args.c), kStream), "fill with bias"));
+    SWAGE_RETURN_IF_ERROR(
+        CudaError(cuda::FillRows(args.m, args.n, args.bias, static_cast<float*>(args.c), kStream),
+                  "fill with bias"));
   }
   return args.k == 0 ? Status() : gemm_->Run(args, prefill, kStream);
 }
 
-Status CudaOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) {
+Status CudaOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                        float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("rms norm", rows, h));
   if (rows == 0 || h == 0) return Status();
   return CudaError(cuda::RmsNorm(rows, h, x, weight, eps, y, kStream), "rms norm");
@@ -98,42 +104,47 @@ Status CudaOps::Quantize(const QuantizeArgs& args) {
   const cuda::Format format = FormatOf(*layout.format, args.symmetric);
   int8_t* zeros = args.symmetric ? nullptr : args.zeros;
   if (args.per_tensor) {
-    return CudaError(cuda::QuantizeTensor(format, n, args.w, args.codes, args.scales, zeros, partial_, kStream),
-                     "quantize");
+    return CudaError(
+        cuda::QuantizeTensor(format, n, args.w, args.codes, args.scales, zeros, partial_, kStream),
+        "quantize");
   }
-  return CudaError(
-      cuda::QuantizeGroups(format, n / layout.group, layout.group, args.w, args.codes, args.scales, zeros, kStream),
-      "quantize");
+  return CudaError(cuda::QuantizeGroups(format, n / layout.group, layout.group, args.w, args.codes,
+                                        args.scales, zeros, kStream),
+                   "quantize");
 }
 
 Status CudaOps::Dequantize(const QuantizeArgs& args, float* w) {
   SWAGE_ASSIGN_OR_RETURN(const QuantizeLayout layout, CheckQuantize(args, false));
   const int64_t n = args.out * args.in;
   if (n == 0) return Status();
-  return CudaError(cuda::Dequantize(FormatOf(*layout.format, args.symmetric), n, args.per_tensor ? 0 : layout.group,
-                                    args.codes, args.scales, args.symmetric ? nullptr : args.zeros, w, kStream),
+  return CudaError(cuda::Dequantize(FormatOf(*layout.format, args.symmetric), n,
+                                    args.per_tensor ? 0 : layout.group, args.codes, args.scales,
+                                    args.symmetric ? nullptr : args.zeros, w, kStream),
                    "dequantize");
 }
 
 Status CudaOps::FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) {
   SWAGE_ASSIGN_OR_RETURN(const FormatRow* row, CheckFakeQuantize(rows, n, format));
   if (rows == 0 || n == 0) return Status();
-  return CudaError(cuda::FakeQuantizeRows(FormatOf(*row, true), rows, n, x, kStream), "fake quantize");
+  return CudaError(cuda::FakeQuantizeRows(FormatOf(*row, true), rows, n, x, kStream),
+                   "fake quantize");
 }
 
 Status CudaOps::PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, int32_t* words) {
   SWAGE_RETURN_IF_ERROR(CheckBits("pack", bits));
   SWAGE_RETURN_IF_ERROR(CheckSize("pack", rows, n));
   if (rows == 0 || n == 0) return Status();
-  return CudaError(cuda::PackRows(rows, n, bits, codes, reinterpret_cast<uint32_t*>(words), kStream), "pack");
+  return CudaError(
+      cuda::PackRows(rows, n, bits, codes, reinterpret_cast<uint32_t*>(words), kStream), "pack");
 }
 
 Status CudaOps::UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words, int8_t* codes) {
   SWAGE_RETURN_IF_ERROR(CheckBits("unpack", bits));
   SWAGE_RETURN_IF_ERROR(CheckSize("unpack", rows, n));
   if (rows == 0 || n == 0) return Status();
-  return CudaError(cuda::UnpackRows(rows, n, bits, reinterpret_cast<const uint32_t*>(words), codes, kStream),
-                   "unpack");
+  return CudaError(
+      cuda::UnpackRows(rows, n, bits, reinterpret_cast<const uint32_t*>(words), codes, kStream),
+      "unpack");
 }
 
 Status CudaOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
@@ -141,7 +152,8 @@ Status CudaOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
   if (n == 0) return Status();
   if (type == DType::kF32) {
-    return CudaError(cudaMemcpyAsync(y, x, n * sizeof(float), cudaMemcpyDeviceToDevice, kStream), "copy");
+    return CudaError(cudaMemcpyAsync(y, x, n * sizeof(float), cudaMemcpyDeviceToDevice, kStream),
+                     "copy");
   }
   return CudaError(cuda::Widen(NarrowOf(type), n, x, y, kStream), "cast");
 }
@@ -151,7 +163,8 @@ Status CudaOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
   if (n == 0) return Status();
   if (type == DType::kF32) {
-    return CudaError(cudaMemcpyAsync(y, x, n * sizeof(float), cudaMemcpyDeviceToDevice, kStream), "copy");
+    return CudaError(cudaMemcpyAsync(y, x, n * sizeof(float), cudaMemcpyDeviceToDevice, kStream),
+                     "copy");
   }
   return CudaError(cuda::NarrowTo(NarrowOf(type), n, x, y, kStream), "cast");
 }
@@ -167,7 +180,9 @@ Status CudaOps::CrossEntropy(int64_t, int64_t, const float*, const int32_t*, flo
 Status CudaOps::CompareLogits(int64_t, int64_t, const float*, const float*, float*, uint8_t*) {
   return NotHere("comparison of logits");
 }
-Status CudaOps::ErrorSums(int64_t, const float*, const float*, double*, double*) { return NotHere("error sums"); }
+Status CudaOps::ErrorSums(int64_t, const float*, const float*, double*, double*) {
+  return NotHere("error sums");
+}
 StatusOr<bool> CudaOps::AllFinite(int64_t, const float*) { return NotHere("test of finiteness"); }
 
 StatusOr<std::unique_ptr<Ops>> NewCudaOps(int device) { return CudaOps::Create(device); }

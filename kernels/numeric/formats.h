@@ -11,10 +11,10 @@ namespace swage {
 enum class FormatKind { kInteger, kFloat };
 
 struct FormatRow {
-  std::string_view id;   // "int4", "int8", "fp8_e4m3"
+  std::string_view id;  // "int4", "int8", "fp8_e4m3"
   FormatKind kind;
   int bits;
-  float max_value;       // of the code grid: 7 (int4), 127, 448
+  float max_value;  // of the code grid: 7 (int4), 127, 448
   bool has_asymmetric;
   std::vector<std::string_view> granularities;  // of weights: "tensor", "channel", "group"
 };

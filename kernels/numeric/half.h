@@ -1,5 +1,6 @@
-// IEEE 754 binary16 and bfloat16 as 16-bit patterns. Conversions from f32 round to nearest even; overflow gives infinity,
-// NaN stays a (quiet) NaN. Pure functions, usable on the host and in CUDA kernels.
+// IEEE 754 binary16 and bfloat16 as 16-bit patterns. Conversions from f32 round to nearest even;
+// overflow gives infinity, NaN stays a (quiet) NaN. Pure functions, usable on the host and in CUDA
+// kernels.
 #pragma once
 
 #include "kernels/numeric/host_device.h"
@@ -31,8 +32,10 @@ SWAGE_HD uint16_t F16Of(float x) {
   if (magnitude > 0x7f800000u) {
     return static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));
   }
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to 65536 or more
-  if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, the distance of floats in [0.5, 1)
+  if (magnitude >= 0x477ff000u)
+    return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to 65536 or more
+  if (magnitude <
+      0x38800000u) {  // below 2^-14: a multiple of 2^-24, the distance of floats in [0.5, 1)
     return static_cast<uint16_t>(sign | (BitsOf(FloatOf(magnitude) + 0.5f) - 0x3f000000u));
   }
   const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);

@@ -1,5 +1,6 @@
-// SWAGE_HD marks the scalar functions that the CPU reference and the CUDA kernels share, so that there is one definition
-// of every format and of every index computation. Headers that use it stay within C++17, which nvcc compiles them as.
+// SWAGE_HD marks the scalar functions that the CPU reference and the CUDA kernels share, so that
+// there is one definition of every format and of every index computation. Headers that use it stay
+// within C++17, which nvcc compiles them as.
 #pragma once
 
 #include <cstdint>

@@ -1,11 +1,14 @@
-// Signed integer grids of 2..8 bits, with and without a zero point: the arithmetic of compressed-tensors 0.19, operation
-// by operation in f32, so that codes and scales are byte-equal to its round-to-nearest (tests/golden/rtn).
+// Signed integer grids of 2..8 bits, with and without a zero point: the arithmetic of
+// compressed-tensors 0.19, operation by operation in f32, so that codes and scales are byte-equal
+// to its round-to-nearest (tests/golden/rtn).
 //   symmetric    scale = absmax / ((2^b - 1) / 2)         code = round(clamp(w / scale, lo, hi))
-//   asymmetric   scale = (max - min) / (2^b - 1)          code = round(clamp(w / scale + zero, lo, hi))
+//   asymmetric   scale = (max - min) / (2^b - 1)          code = round(clamp(w / scale + zero, lo,
+//   hi))
 //                zero  = round(clamp(lo - min / scale))   w'   = (code - zero) * scale
-// with lo = -2^(b-1), hi = 2^(b-1) - 1, round = half to even, min <= 0 <= max always (0 must be representable).
-// Packed rows: little-endian stream of (code + 2^(b-1)), b bits each, in ceil(n*b/32) 32-bit words; codes straddle words.
-// Pure functions, usable on the host and in CUDA kernels. Weights are finite: callers check that (Ops::AllFinite).
+// with lo = -2^(b-1), hi = 2^(b-1) - 1, round = half to even, min <= 0 <= max always (0 must be
+// representable). Packed rows: little-endian stream of (code + 2^(b-1)), b bits each, in
+// ceil(n*b/32) 32-bit words; codes straddle words. Pure functions, usable on the host and in CUDA
+// kernels. Weights are finite: callers check that (Ops::AllFinite).
 #pragma once
 
 #include <math.h>
@@ -65,7 +68,8 @@ SWAGE_HD float DequantizeInt(int8_t code, float scale, float zero) {
 
 SWAGE_HD int64_t PackedWords(int64_t n, int bits) { return (n * bits + 31) / 32; }
 
-// Word `index` of a packed row of n codes: what one CUDA thread writes, and the definition of the layout.
+// Word `index` of a packed row of n codes: what one CUDA thread writes, and the definition of the
+// layout.
 SWAGE_HD uint32_t PackedWord(const int8_t* codes, int64_t n, int bits, int64_t index) {
   const int64_t begin = index * 32;  // first bit of this word
   const uint32_t mask = (1u << bits) - 1u;

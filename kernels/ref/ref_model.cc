@@ -75,7 +75,8 @@ Status RefOps::Gemm(const GemmArgs& args) {
   return Status();
 }
 
-Status RefOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps, float* y) {
+Status RefOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                       float* y) {
   SWAGE_RETURN_IF_ERROR(CheckSize("rms norm", rows, h));
   for (int64_t r = 0; r < rows; ++r) {
     const float* in = x + r * h;
@@ -92,7 +93,8 @@ Status RefOps::Rope(const RopeArgs& args) {
   const int64_t half = args.head_dim / 2;
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t i = 0; i < half; ++i) {
-      // The angle is an f32 product and cosine and sine are rounded to f32, as the models were trained with.
+      // The angle is an f32 product and cosine and sine are rounded to f32, as the models were
+      // trained with.
       const float angle = static_cast<float>(r % args.tokens) * args.inv_freq[i];
       const float cosine = static_cast<float>(std::cos(static_cast<double>(angle)));
       const float sine = static_cast<float>(std::sin(static_cast<double>(angle)));
@@ -136,8 +138,8 @@ Status RefOps::Add(int64_t n, const float* x, float* y) {
   return Status();
 }
 
-Status RefOps::Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table, DType type,
-                     float* y) {
+Status RefOps::Embed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const void* table,
+                     DType type, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckEmbed(rows, h, vocab, ids, type));
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < h; ++i) y[r * h + i] = Load(table, type, ids[r] * h + i);
@@ -156,8 +158,8 @@ Status RefOps::CrossEntropy(int64_t rows, int64_t vocab, const float* logits, co
   return Status();
 }
 
-Status RefOps::CompareLogits(int64_t rows, int64_t vocab, const float* reference, const float* logits,
-                             float* kl, uint8_t* same_top1) {
+Status RefOps::CompareLogits(int64_t rows, int64_t vocab, const float* reference,
+                             const float* logits, float* kl, uint8_t* same_top1) {
   SWAGE_RETURN_IF_ERROR(CheckLogits("compare logits", rows, vocab));
   for (int64_t r = 0; r < rows; ++r) {
     const float *p = reference + r * vocab, *q = logits + r * vocab;

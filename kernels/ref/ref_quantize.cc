@@ -61,7 +61,8 @@ Status RefOps::Quantize(const QuantizeArgs& args) {
       const float* w = args.w + r * args.in + g * layout.group;
       const int64_t at = args.per_tensor ? 0 : r * layout.groups_per_row + g;
       if (!args.per_tensor) {
-        const ScaleAndZero s = ScaleOf(RangeOf(w, 1, layout.group, 0), *layout.format, args.symmetric);
+        const ScaleAndZero s =
+            ScaleOf(RangeOf(w, 1, layout.group, 0), *layout.format, args.symmetric);
         args.scales[at] = s.scale;
         if (!args.symmetric) args.zeros[at] = s.zero;
       }
@@ -137,10 +138,17 @@ Status RefOps::CastToF32(int64_t n, const void* x, DType type, float* y) {
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
   for (int64_t i = 0; i < n; ++i) {
     switch (type) {
-      case DType::kF16: y[i] = FloatOfF16(static_cast<const uint16_t*>(x)[i]); break;
-      case DType::kBF16: y[i] = FloatOfBf16(static_cast<const uint16_t*>(x)[i]); break;
-      case DType::kF8E4M3: y[i] = DecodeFp8(static_cast<const uint8_t*>(x)[i]); break;
-      default: y[i] = static_cast<const float*>(x)[i];
+      case DType::kF16:
+        y[i] = FloatOfF16(static_cast<const uint16_t*>(x)[i]);
+        break;
+      case DType::kBF16:
+        y[i] = FloatOfBf16(static_cast<const uint16_t*>(x)[i]);
+        break;
+      case DType::kF8E4M3:
+        y[i] = DecodeFp8(static_cast<const uint8_t*>(x)[i]);
+        break;
+      default:
+        y[i] = static_cast<const float*>(x)[i];
     }
   }
   return Status();
@@ -151,10 +159,17 @@ Status RefOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
   SWAGE_RETURN_IF_ERROR(CheckCast(type));
   for (int64_t i = 0; i < n; ++i) {
     switch (type) {
-      case DType::kF16: static_cast<uint16_t*>(y)[i] = F16Of(x[i]); break;
-      case DType::kBF16: static_cast<uint16_t*>(y)[i] = Bf16Of(x[i]); break;
-      case DType::kF8E4M3: static_cast<uint8_t*>(y)[i] = EncodeFp8(x[i]); break;
-      default: static_cast<float*>(y)[i] = x[i];
+      case DType::kF16:
+        static_cast<uint16_t*>(y)[i] = F16Of(x[i]);
+        break;
+      case DType::kBF16:
+        static_cast<uint16_t*>(y)[i] = Bf16Of(x[i]);
+        break;
+      case DType::kF8E4M3:
+        static_cast<uint8_t*>(y)[i] = EncodeFp8(x[i]);
+        break;
+      default:
+        static_cast<float*>(y)[i] = x[i];
     }
   }
   return Status();

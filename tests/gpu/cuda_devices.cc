@@ -1,5 +1,5 @@
-// swage-gpu-test: the op suite of tests/unit/kernels on CUDA device 0. Not part of ctest: it needs a GPU, and without one
-// it says so and fails, so that nobody takes silence for success.
+// swage-gpu-test: the op suite of tests/unit/kernels on CUDA device 0. Not part of ctest: it needs
+// a GPU, and without one it says so and fails, so that nobody takes silence for success.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 

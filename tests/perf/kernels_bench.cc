@@ -1,8 +1,10 @@
-// swage-bench-kernels: how fast the CPU ops are, beside what this machine can do. Memory-bound ops print GB/s (bytes read
-// plus bytes written) and their share of a plain copy by the same number of threads; products print GFLOP/s and their share
-// of oneDNN's best on a large square product. Both ceilings are measured anew before each benchmark, because on a shared
-// machine they move from minute to minute.
-//   swage-bench-kernels [--benchmark_filter=Quantize] ; SWAGE_BENCH_THREADS=2 sets the number of threads (default: all)
+// swage-bench-kernels: how fast the CPU ops are, beside what this machine can do. Memory-bound ops
+// print GB/s (bytes read plus bytes written) and their share of a plain copy by the same number of
+// threads; products print GFLOP/s and their share of oneDNN's best on a large square product. Both
+// ceilings are measured anew before each benchmark, because on a shared machine they move from
+// minute to minute.
+//   swage-bench-kernels [--benchmark_filter=Quantize] ; SWAGE_BENCH_THREADS=2 sets the number of
+//   threads (default: all)
 #include <benchmark/benchmark.h>
 #include <omp.h>
 
@@ -46,7 +48,8 @@ double BestSeconds(int repetitions, const Body& body) {
   for (int i = 0; i < repetitions; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     body();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
   return best;
 }
@@ -95,7 +98,8 @@ void MemoryBound(benchmark::State& state, double bytes, const Op& op) {
 }
 
 struct Matrix {
-  std::vector<int8_t> codes = std::vector<int8_t>(kElements), zeros = std::vector<int8_t>(kElements / 32);
+  std::vector<int8_t> codes = std::vector<int8_t>(kElements),
+                      zeros = std::vector<int8_t>(kElements / 32);
   std::vector<float> scales = std::vector<float>(kElements / 32);
   QuantizeArgs Args(const std::string& format, int64_t group, bool per_tensor, bool symmetric) {
     QuantizeArgs args;
@@ -118,7 +122,8 @@ Matrix& TheMatrix() {
   return *matrix;
 }
 
-void Quantize(benchmark::State& state, const std::string& format, int64_t group, bool per_tensor, bool symmetric) {
+void Quantize(benchmark::State& state, const std::string& format, int64_t group, bool per_tensor,
+              bool symmetric) {
   const QuantizeArgs args = TheMatrix().Args(format, group, per_tensor, symmetric);
   const double scales = per_tensor ? 4 : 4.0 * kElements / static_cast<double>(args.group);
   // One scale for the tensor needs all of it read before the first code: twice in all.
@@ -146,7 +151,9 @@ void Pack(benchmark::State& state) {
   std::vector<int8_t> codes(kElements, 1);
   std::vector<int32_t> words(kRows * PackedWords(kColumns, bits));
   const double bytes = static_cast<double>(kElements) + 4.0 * static_cast<double>(words.size());
-  MemoryBound(state, bytes, [&] { Require(TheOps()->PackRows(kRows, kColumns, bits, codes.data(), words.data())); });
+  MemoryBound(state, bytes, [&] {
+    Require(TheOps()->PackRows(kRows, kColumns, bits, codes.data(), words.data()));
+  });
 }
 BENCHMARK(Pack)->Arg(3)->Arg(4)->Arg(8)->UseManualTime();
 
@@ -155,14 +162,18 @@ void Unpack(benchmark::State& state) {
   std::vector<int8_t> codes(kElements);
   std::vector<int32_t> words(kRows * PackedWords(kColumns, bits), 0x12345678);
   const double bytes = static_cast<double>(kElements) + 4.0 * static_cast<double>(words.size());
-  MemoryBound(state, bytes, [&] { Require(TheOps()->UnpackRows(kRows, kColumns, bits, words.data(), codes.data())); });
+  MemoryBound(state, bytes, [&] {
+    Require(TheOps()->UnpackRows(kRows, kColumns, bits, words.data(), codes.data()));
+  });
 }
 BENCHMARK(Unpack)->Arg(3)->Arg(4)->Arg(8)->UseManualTime();
 
 void CastTo(benchmark::State& state, DType type) {
   std::vector<uint16_t> narrow(kElements);
   const double bytes = (4.0 + static_cast<double>(DTypeBytes(type))) * kElements;
-  MemoryBound(state, bytes, [&] { Require(TheOps()->CastFromF32(kElements, Weights().data(), type, narrow.data())); });
+  MemoryBound(state, bytes, [&] {
+    Require(TheOps()->CastFromF32(kElements, Weights().data(), type, narrow.data()));
+  });
 }
 BENCHMARK_CAPTURE(CastTo, bf16, DType::kBF16)->UseManualTime();
 BENCHMARK_CAPTURE(CastTo, fp8, DType::kF8E4M3)->UseManualTime();
@@ -171,7 +182,8 @@ void CastFrom(benchmark::State& state, DType type) {
   std::vector<uint16_t> narrow(kElements, 0x3f80);
   std::vector<float> wide(kElements);
   const double bytes = (4.0 + static_cast<double>(DTypeBytes(type))) * kElements;
-  MemoryBound(state, bytes, [&] { Require(TheOps()->CastToF32(kElements, narrow.data(), type, wide.data())); });
+  MemoryBound(state, bytes,
+              [&] { Require(TheOps()->CastToF32(kElements, narrow.data(), type, wide.data())); });
 }
 BENCHMARK_CAPTURE(CastFrom, bf16, DType::kBF16)->UseManualTime();
 BENCHMARK_CAPTURE(CastFrom, f16, DType::kF16)->UseManualTime();
@@ -200,21 +212,29 @@ void Gemm(benchmark::State& state, DType type) {
     state.SetIterationTime(seconds);
     best = std::min(best, seconds);
   }
-  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / best;
+  const double flops =
+      2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / best;
   state.counters["GFLOP/s"] = flops / 1e9;
   state.counters["square_GFLOP/s"] = peak / 1e9;
   state.counters["of_square"] = flops / peak;
 }
 // 8 windows of 512 tokens in a small model, one window in a wide one.
-#define GEMM_SHAPES ->Args({4096, 256, 256})->Args({4096, 768, 256})->Args({512, 4864, 896})->Iterations(5)->UseManualTime()
+#define GEMM_SHAPES            \
+  ->Args({4096, 256, 256})     \
+      ->Args({4096, 768, 256}) \
+      ->Args({512, 4864, 896}) \
+      ->Iterations(5)          \
+      ->UseManualTime()
 BENCHMARK_CAPTURE(Gemm, f32, DType::kF32) GEMM_SHAPES;
 BENCHMARK_CAPTURE(Gemm, bf16, DType::kBF16) GEMM_SHAPES;
 
 void Attention(benchmark::State& state) {
   const int64_t windows = 8, tokens = state.range(0), heads = 14, kv_heads = 2, d = 64;
   const int64_t rows = windows * tokens;
-  std::vector<float> q(rows * heads * d, 0.1f), k(rows * kv_heads * d, 0.2f), v(rows * kv_heads * d, 0.3f), out(q.size());
-  const AttentionArgs args{windows, tokens, heads, kv_heads, d, 0.125f, q.data(), k.data(), v.data(), out.data()};
+  std::vector<float> q(rows * heads * d, 0.1f), k(rows * kv_heads * d, 0.2f),
+      v(rows * kv_heads * d, 0.3f), out(q.size());
+  const AttentionArgs args{windows, tokens,   heads,    kv_heads, d,
+                           0.125f,  q.data(), k.data(), v.data(), out.data()};
   Require(TheOps()->Attention(args));
   double best = std::numeric_limits<double>::infinity();
   for (auto _ : state) {
@@ -224,7 +244,8 @@ void Attention(benchmark::State& state) {
   }
   const double peak = 2.0 * 2048 * 2048 * 2048 / GemmSeconds(3, 2048, 2048, 2048, DType::kF32);
   // Two products over the causal half of tokens x tokens.
-  const double flops = 2.0 * static_cast<double>(windows * heads * tokens * (tokens + 1) * d) / best;
+  const double flops =
+      2.0 * static_cast<double>(windows * heads * tokens * (tokens + 1) * d) / best;
   state.counters["GFLOP/s"] = flops / 1e9;
   state.counters["of_square"] = flops / peak;
 }
@@ -240,8 +261,9 @@ BENCHMARK(RmsNorm)->UseManualTime();
 
 void SwiGlu(benchmark::State& state) {
   std::vector<float> y(kElements);
-  MemoryBound(state, 12.0 * kElements,
-              [&] { Require(TheOps()->SwiGlu(kElements, Weights().data(), Weights().data(), y.data())); });
+  MemoryBound(state, 12.0 * kElements, [&] {
+    Require(TheOps()->SwiGlu(kElements, Weights().data(), Weights().data(), y.data()));
+  });
 }
 BENCHMARK(SwiGlu)->UseManualTime();
 

@@ -10,7 +10,8 @@ namespace {
 
 class CpuDevice : public TestDevice {
  public:
-  CpuDevice(int64_t target, int threads) : target_(target), threads_(threads), ops_(NewCpuOps(threads)) {}
+  CpuDevice(int64_t target, int threads)
+      : target_(target), threads_(threads), ops_(NewCpuOps(threads)) {}
   std::string Name() const override {
     return std::string("cpu_") + hwy::TargetName(target_) + "_t" + std::to_string(threads_);
   }
@@ -40,7 +41,8 @@ const std::vector<std::unique_ptr<TestDevice>>& TestDevices() {
   static const auto* const devices = [] {
     auto* made = new std::vector<std::unique_ptr<TestDevice>>;
     int threads = 1;
-    // All of x86's and Arm's that Highway knows; those that the build lacks fall back to another one of the list.
+    // All of x86's and Arm's that Highway knows; those that the build lacks fall back to another
+    // one of the list.
     for (int64_t target : {HWY_AVX3, HWY_AVX2, HWY_NEON, HWY_SCALAR}) {
       if ((hwy::SupportedTargets() & target) == 0 && target != HWY_SCALAR) continue;
       made->push_back(std::make_unique<CpuDevice>(target, threads++));

@@ -1,4 +1,5 @@
-// The CUDA kernels' index arithmetic, run on the host: launches as the kernels stride, each element exactly once.
+// The CUDA kernels' index arithmetic, run on the host: launches as the kernels stride, each element
+// exactly once.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -29,7 +30,9 @@ TEST(CudaIndexTest, WarpsTakeEachGroupOnce) {
     const int64_t blocks = BlocksFor(groups, kWarpsPerBlock);
     for (int64_t block = 0; block < blocks; ++block) {
       for (int thread = 0; thread < kThreads; thread += kWarp) {
-        for (int64_t g = block * kWarpsPerBlock + thread / kWarp; g < groups; g += blocks * kWarpsPerBlock) ++taken[g];
+        for (int64_t g = block * kWarpsPerBlock + thread / kWarp; g < groups;
+             g += blocks * kWarpsPerBlock)
+          ++taken[g];
       }
     }
     EXPECT_EQ(taken, std::vector<int>(groups, 1));
@@ -52,7 +55,8 @@ TEST(CudaIndexTest, ThreadsPackTheRowsOfTheReference) {
   for (int bits = 2; bits <= 8; ++bits) {
     const int64_t width = PackedWords(n, bits);
     std::vector<int8_t> codes(rows * n);
-    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(i * 7 % (1u << bits)) - (1 << (bits - 1));
+    for (size_t i = 0; i < codes.size(); ++i)
+      codes[i] = static_cast<int8_t>(i * 7 % (1u << bits)) - (1 << (bits - 1));
     std::vector<uint32_t> words(rows * width);
     for (int64_t i = 0; i < rows * width; ++i) {  // one thread each
       const WordPlace place = WordPlaceOf(i, width);

@@ -1,5 +1,5 @@
-// The CPU's results depend on the numerics class only: the same bytes on every repetition, and for everything but
-// products the same bytes for every number of threads.
+// The CPU's results depend on the numerics class only: the same bytes on every repetition, and for
+// everything but products the same bytes for every number of threads.
 #include <gtest/gtest.h>
 
 #include "kernels/api/ops.h"
@@ -10,10 +10,12 @@ namespace {
 
 std::vector<float> Attend(Ops* ops) {
   const int64_t rows = 3 * 97, heads = 6, kv_heads = 2, d = 32;
-  const std::vector<float> q = Gaussians(rows * heads * d, 1), k = Gaussians(rows * kv_heads * d, 2),
+  const std::vector<float> q = Gaussians(rows * heads * d, 1),
+                           k = Gaussians(rows * kv_heads * d, 2),
                            v = Gaussians(rows * kv_heads * d, 3);
   std::vector<float> out(q.size());
-  const AttentionArgs args{3, 97, heads, kv_heads, d, 0.2f, q.data(), k.data(), v.data(), out.data()};
+  const AttentionArgs args{3,    97,       heads,    kv_heads, d,
+                           0.2f, q.data(), k.data(), v.data(), out.data()};
   EXPECT_TRUE(ops->Attention(args).ok());
   return out;
 }

@@ -15,7 +15,8 @@ namespace {
 // What the specification says of code c, by ldexp.
 double SpecifiedFp8(int c) {
   const int exponent = (c >> 3) & 0xf, mantissa = c & 7;
-  const double magnitude = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  const double magnitude =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
   return c & 0x80 ? -magnitude : magnitude;
 }
 
@@ -79,9 +80,9 @@ TEST(HalfTest, EveryFiniteHalfSurvivesTheWayThroughF32) {
   EXPECT_EQ(F16Of(65504.0f), 0x7bff);
   EXPECT_EQ(F16Of(65519.0f), 0x7bff);
   EXPECT_EQ(F16Of(65520.0f), 0x7c00);
-  EXPECT_EQ(F16Of(std::ldexp(1.0f, -25)), 0);       // a tie with zero, which is even
-  EXPECT_EQ(F16Of(std::ldexp(1.5f, -24)), 2);       // a tie, to even
-  EXPECT_EQ(Bf16Of(1.00390625f), 0x3f80);           // a tie, to even
+  EXPECT_EQ(F16Of(std::ldexp(1.0f, -25)), 0);  // a tie with zero, which is even
+  EXPECT_EQ(F16Of(std::ldexp(1.5f, -24)), 2);  // a tie, to even
+  EXPECT_EQ(Bf16Of(1.00390625f), 0x3f80);      // a tie, to even
   EXPECT_TRUE(std::isnan(FloatOfF16(F16Of(NAN))));
   EXPECT_TRUE(std::isnan(FloatOfBf16(Bf16Of(FloatOf(0x7f800001u)))));  // must not round to infinity
 }
@@ -139,7 +140,8 @@ TEST(IntQuantTest, PackedStreamIsLittleEndianWithOffsetCodes) {
   EXPECT_EQ(PackedWord(codes.data(), 11, 3, 1), 0x1u);
 }
 
-// The index arithmetic that one CUDA thread runs: every bit of the stream from exactly one code, nothing read outside.
+// The index arithmetic that one CUDA thread runs: every bit of the stream from exactly one code,
+// nothing read outside.
 TEST(IntQuantTest, WordsAndCodesAddressTheSameBits) {
   for (int bits = 2; bits <= 8; ++bits) {
     for (int64_t n = 1; n <= 70; ++n) {

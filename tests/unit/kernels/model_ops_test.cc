@@ -36,7 +36,8 @@ const Product kProducts[] = {
 
 // A matrix as floats and as what the product reads.
 struct Matrix {
-  Matrix(int64_t size, DType type, uint64_t seed) : values(Gaussians(size, seed)), halves(ToBf16(values)), type(type) {
+  Matrix(int64_t size, DType type, uint64_t seed)
+      : values(Gaussians(size, seed)), halves(ToBf16(values)), type(type) {
     if (type == DType::kBF16) {
       for (size_t i = 0; i < values.size(); ++i) values[i] = FloatOfBf16(halves[i]);
     }
@@ -48,11 +49,13 @@ struct Matrix {
 
 TEST_P(ModelOpsTest, GemmIsTheProductWithTheTransposedSecondMatrix) {
   for (const Product& p : kProducts) {
-    SCOPED_TRACE(testing::Message() << p.m << "x" << p.n << "x" << p.k << " " << DTypeName(p.a) << " "
-                                    << DTypeName(p.b) << " " << DTypeName(p.c) << (p.bias ? " bias" : ""));
+    SCOPED_TRACE(testing::Message()
+                 << p.m << "x" << p.n << "x" << p.k << " " << DTypeName(p.a) << " "
+                 << DTypeName(p.b) << " " << DTypeName(p.c) << (p.bias ? " bias" : ""));
     const Matrix a(p.m * p.k, p.a, 1), b(p.n * p.k, p.b, 2);
     const std::vector<float> bias = Gaussians(p.n, 3);
-    DeviceArray<float> a32 = On(a.values), b32 = On(b.values), bias32 = On(bias), c32 = Space<float>(p.m * p.n);
+    DeviceArray<float> a32 = On(a.values), b32 = On(b.values), bias32 = On(bias),
+                       c32 = Space<float>(p.m * p.n);
     DeviceArray<uint16_t> a16 = On(a.halves), b16 = On(b.halves), c16 = Space<uint16_t>(p.m * p.n);
     GemmArgs args;
     args.m = p.m;
@@ -73,7 +76,8 @@ TEST_P(ModelOpsTest, GemmIsTheProductWithTheTransposedSecondMatrix) {
     for (int64_t i = 0; i < p.m * p.n; ++i) {
       double want = p.bias ? bias[i % p.n] : 0, magnitude = std::fabs(want);
       for (int64_t l = 0; l < p.k; ++l) {
-        const double term = static_cast<double>(a.values[i / p.n * p.k + l]) * b.values[i % p.n * p.k + l];
+        const double term =
+            static_cast<double>(a.values[i / p.n * p.k + l]) * b.values[i % p.n * p.k + l];
         want += term;
         magnitude += std::fabs(term);
       }
@@ -85,7 +89,8 @@ TEST_P(ModelOpsTest, GemmIsTheProductWithTheTransposedSecondMatrix) {
 }
 
 TEST_P(ModelOpsTest, RmsNormIsWithinThreeRoundings) {
-  for (const auto& [rows, h] : {std::pair<int64_t, int64_t>{1, 1}, {3, 7}, {2, 33}, {9, 256}, {4, 1001}}) {
+  for (const auto& [rows, h] :
+       {std::pair<int64_t, int64_t>{1, 1}, {3, 7}, {2, 33}, {9, 256}, {4, 1001}}) {
     const std::vector<float> x = Gaussians(rows * h, h, 4.0f), weight = Gaussians(h, 5);
     std::vector<float> want(rows * h);
     ASSERT_TRUE(ref()->RmsNorm(rows, h, x.data(), weight.data(), 1e-5f, want.data()).ok());
@@ -99,7 +104,8 @@ TEST_P(ModelOpsTest, RopeTurnsEachPairByItsPosition) {
   for (const int64_t d : {2, 6, 24, 64}) {
     const int64_t tokens = 9, windows = 2, heads = 3;
     std::vector<float> inv_freq(d / 2);
-    for (int64_t i = 0; i < d / 2; ++i) inv_freq[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(d));
+    for (int64_t i = 0; i < d / 2; ++i)
+      inv_freq[i] = std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(d));
     std::vector<float> want = Gaussians(windows * tokens * heads * d, d);
     DeviceArray<float> x = On(want), frequencies = On(inv_freq);
     RopeArgs args{windows * tokens, tokens, heads, d, inv_freq.data(), want.data()};
@@ -116,13 +122,18 @@ struct Heads {
 };
 
 TEST_P(ModelOpsTest, AttentionIsCausalAndGroupsQueries) {
-  for (const Heads& h : {Heads{1, 1, 1, 1, 1}, {2, 5, 4, 2, 3}, {1, 64, 2, 1, 64}, {1, 65, 6, 3, 16}, {2, 131, 4, 4, 40},
+  for (const Heads& h : {Heads{1, 1, 1, 1, 1},
+                         {2, 5, 4, 2, 3},
+                         {1, 64, 2, 1, 64},
+                         {1, 65, 6, 3, 16},
+                         {2, 131, 4, 4, 40},
                          {1, 200, 3, 1, 128}}) {
-    SCOPED_TRACE(testing::Message() << h.windows << " windows of " << h.tokens << ", " << h.heads << "/"
-                                    << h.kv_heads << " heads of " << h.d);
+    SCOPED_TRACE(testing::Message() << h.windows << " windows of " << h.tokens << ", " << h.heads
+                                    << "/" << h.kv_heads << " heads of " << h.d);
     const int64_t rows = h.windows * h.tokens;
     // Some scores are far apart, so that the running maximum moves.
-    const std::vector<float> q = Gaussians(rows * h.heads * h.d, 1, 3.0f), k = Gaussians(rows * h.kv_heads * h.d, 2),
+    const std::vector<float> q = Gaussians(rows * h.heads * h.d, 1, 3.0f),
+                             k = Gaussians(rows * h.kv_heads * h.d, 2),
                              v = Gaussians(rows * h.kv_heads * h.d, 3);
     std::vector<float> want(q.size());
     AttentionArgs args;
@@ -149,7 +160,8 @@ TEST_P(ModelOpsTest, AttentionIsCausalAndGroupsQueries) {
 
 TEST_P(ModelOpsTest, SwiGluHoldsFromTheSmallestToTheLargestGates) {
   std::vector<float> gate = Gaussians(1003, 1, 4.0f);
-  const float extremes[] = {0.0f, -0.0f, 1e-30f, -1e-30f, 50.0f, -50.0f, 120.0f, -87.0f, -120.0f, 1e30f};
+  const float extremes[] = {0.0f,   -0.0f,  1e-30f, -1e-30f, 50.0f,
+                            -50.0f, 120.0f, -87.0f, -120.0f, 1e30f};
   std::copy(std::begin(extremes), std::end(extremes), gate.begin());
   const std::vector<float> up = Gaussians(gate.size(), 2);
   std::vector<float> want(gate.size());
@@ -209,7 +221,8 @@ TEST_P(ModelOpsTest, CompareLogitsMeasuresSmallDivergences) {
     for (int64_t i = 0; i < rows * vocab; ++i) q[i] += sizes[i / vocab] * noise[i];
     std::vector<float> want(rows);
     std::vector<uint8_t> want_top(rows);
-    ASSERT_TRUE(ref()->CompareLogits(rows, vocab, p.data(), q.data(), want.data(), want_top.data()).ok());
+    ASSERT_TRUE(
+        ref()->CompareLogits(rows, vocab, p.data(), q.data(), want.data(), want_top.data()).ok());
     DeviceArray<float> dp = On(p), dq = On(q), kl = Space<float>(rows);
     DeviceArray<uint8_t> top = Space<uint8_t>(rows);
     RUN_OP(ops()->CompareLogits(rows, vocab, dp.data(), dq.data(), kl.data(), top.data()));

@@ -14,16 +14,16 @@
 namespace swage {
 
 // Runs `call` (a Status); an op that the device leaves to others is skipped, any other error fails.
-#define RUN_OP(call)                                                                  \
-  do {                                                                                \
-    const Status swage_run_op = (call);                                               \
+#define RUN_OP(call)                                                                             \
+  do {                                                                                           \
+    const Status swage_run_op = (call);                                                          \
     if (swage_run_op.code() == StatusCode::kUnimplemented) GTEST_SKIP() << "not on this device"; \
-    ASSERT_TRUE(swage_run_op.ok()) << MessageOf(swage_run_op);                        \
+    ASSERT_TRUE(swage_run_op.ok()) << MessageOf(swage_run_op);                                   \
   } while (0)
 
 // |got - want| <= absolute + relative * |want| everywhere.
-inline void ExpectClose(const std::vector<float>& got, const std::vector<float>& want, double relative,
-                        double absolute) {
+inline void ExpectClose(const std::vector<float>& got, const std::vector<float>& want,
+                        double relative, double absolute) {
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < got.size(); ++i) {
     ASSERT_NEAR(got[i], want[i], absolute + relative * std::fabs(want[i])) << "at " << i;
@@ -60,14 +60,16 @@ class OpTest : public testing::TestWithParam<std::tuple<int, bool>> {
 };
 
 inline std::string DeviceTestName(const testing::TestParamInfo<std::tuple<int, bool>>& info) {
-  return TestDevices()[std::get<0>(info.param)]->Name() + (std::get<1>(info.param) ? "_shifted" : "_aligned");
+  return TestDevices()[std::get<0>(info.param)]->Name() +
+         (std::get<1>(info.param) ? "_shifted" : "_aligned");
 }
 
-#define INSTANTIATE_ON_DEVICES(fixture)                                                                   \
-  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(fixture);                                                 \
-  INSTANTIATE_TEST_SUITE_P(Devices, fixture,                                                              \
-                           testing::Combine(testing::Range(0, static_cast<int>(TestDevices().size())),    \
-                                            testing::Bool()),                                             \
-                           DeviceTestName)
+#define INSTANTIATE_ON_DEVICES(fixture)                                           \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(fixture);                         \
+  INSTANTIATE_TEST_SUITE_P(                                                       \
+      Devices, fixture,                                                           \
+      testing::Combine(testing::Range(0, static_cast<int>(TestDevices().size())), \
+                       testing::Bool()),                                          \
+      DeviceTestName)
 
 }  // namespace swage

@@ -18,9 +18,10 @@ struct Case {
 };
 
 // Sizes: one, odd, unaligned to any vector, whole vectors with rests.
-const Case kCases[] = {{1, 1, 1, false},     {1, 1, 1, true},      {3, 7, 7, false},     {5, 33, 11, false},
-                       {2, 129, 43, false},  {7, 256, 128, false}, {9, 96, 32, false},   {13, 67, 67, true},
-                       {33, 512, 512, false}, {64, 768, 128, false}, {31, 320, 320, true}};
+const Case kCases[] = {{1, 1, 1, false},      {1, 1, 1, true},     {3, 7, 7, false},
+                       {5, 33, 11, false},    {2, 129, 43, false}, {7, 256, 128, false},
+                       {9, 96, 32, false},    {13, 67, 67, true},  {33, 512, 512, false},
+                       {64, 768, 128, false}, {31, 320, 320, true}};
 
 struct Quantized {
   std::vector<int8_t> codes, zeros;
@@ -39,8 +40,10 @@ class Runner {
     scales_ = shape.per_tensor ? 1 : shape.out * shape.in / shape.group;
   }
 
-  Status Run(Ops* ops, TestDevice* device, bool shifted, const std::vector<float>& w, Quantized* result) {
-    DeviceArray<float> in(device, w, shifted), values(device, w.size(), shifted), scales(device, scales_, shifted);
+  Status Run(Ops* ops, TestDevice* device, bool shifted, const std::vector<float>& w,
+             Quantized* result) {
+    DeviceArray<float> in(device, w, shifted), values(device, w.size(), shifted),
+        scales(device, scales_, shifted);
     DeviceArray<int8_t> codes(device, w.size(), shifted), zeros(device, scales_, shifted);
     args_.w = in.data();
     args_.codes = codes.data();
@@ -48,7 +51,8 @@ class Runner {
     args_.zeros = args_.symmetric ? nullptr : zeros.data();
     SWAGE_RETURN_IF_ERROR(ops->Quantize(args_));
     SWAGE_RETURN_IF_ERROR(ops->Dequantize(args_, values.data()));
-    *result = {codes.Get(), args_.symmetric ? std::vector<int8_t>() : zeros.Get(), scales.Get(), values.Get()};
+    *result = {codes.Get(), args_.symmetric ? std::vector<int8_t>() : zeros.Get(), scales.Get(),
+               values.Get()};
     return Status();
   }
 
@@ -64,20 +68,26 @@ class HostMemory : public TestDevice {
   Ops* ops() override { return nullptr; }
   void* Allocate(size_t bytes) override { return ::operator new(bytes); }
   void Free(void* pointer) override { ::operator delete(pointer); }
-  void Write(void* device, const void* host, size_t bytes) override { std::memcpy(device, host, bytes); }
-  void Read(void* host, const void* device, size_t bytes) override { std::memcpy(host, device, bytes); }
+  void Write(void* device, const void* host, size_t bytes) override {
+    std::memcpy(device, host, bytes);
+  }
+  void Read(void* host, const void* device, size_t bytes) override {
+    std::memcpy(host, device, bytes);
+  }
 };
 
 TEST_P(QuantizeOpsTest, QuantizeAndDequantizeGiveTheReferencesBytes) {
   HostMemory host;
   for (const FormatRow& format : Formats()) {
     for (const Case& shape : kCases) {
-      if (format.kind == FormatKind::kFloat && shape.group != shape.in && !shape.per_tensor) continue;
+      if (format.kind == FormatKind::kFloat && shape.group != shape.in && !shape.per_tensor)
+        continue;
       for (const bool symmetric : {true, false}) {
         if (!symmetric && !format.has_asymmetric) continue;
         for (const bool plain : {true, false}) {
-          SCOPED_TRACE(testing::Message() << format.id << " " << shape.out << "x" << shape.in << " group "
-                                          << shape.group << " symmetric " << symmetric << " plain " << plain);
+          SCOPED_TRACE(testing::Message()
+                       << format.id << " " << shape.out << "x" << shape.in << " group "
+                       << shape.group << " symmetric " << symmetric << " plain " << plain);
           const int64_t n = shape.out * shape.in;
           const std::vector<float> w = plain ? Gaussians(n, n) : AnyFiniteFloats(n, n);
           Runner runner(shape, format.id, symmetric);
@@ -99,7 +109,8 @@ TEST_P(QuantizeOpsTest, QuantizeAndDequantizeGiveTheReferencesBytes) {
 
 TEST_P(QuantizeOpsTest, FakeQuantizeRowsGivesTheReferencesBytes) {
   for (const FormatRow& format : Formats()) {
-    for (const auto& [rows, n] : {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {17, 256}, {2, 1000}}) {
+    for (const auto& [rows, n] :
+         {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {17, 256}, {2, 1000}}) {
       SCOPED_TRACE(testing::Message() << format.id << " " << rows << "x" << n);
       std::vector<float> want = Gaussians(rows * n, n, 3.0f);
       std::fill_n(want.begin(), n, 0.0f);  // a row of zeros stays zero
@@ -132,7 +143,8 @@ TEST_P(QuantizeOpsTest, PackedRowsAreTheReferencesAndUnpackToTheCodes) {
 TEST_P(QuantizeOpsTest, CastsGiveTheReferencesBytes) {
   for (const int64_t n : {0, 1, 5, 16, 63, 64, 65, 1000, 50021}) {
     std::vector<float> x = AnyFiniteFloats(n, n + 1);
-    for (int64_t i = 3; i < n; i += 11) x[i] = static_cast<float>(i % 64) * 0.0078125f;  // many ties in fp8 and f16
+    for (int64_t i = 3; i < n; i += 11)
+      x[i] = static_cast<float>(i % 64) * 0.0078125f;  // many ties in fp8 and f16
     for (int64_t i = 5; i < n; i += 50) x[i] = i % 4 == 0 ? INFINITY : -INFINITY;
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << DTypeName(type) << " " << n);
@@ -162,7 +174,8 @@ TEST_P(QuantizeOpsTest, NarrowTypesWidenTheSameWayForEveryPattern) {
     RUN_OP(ops()->CastToF32(halves.size(), in.data(), type, out.data()));
     const std::vector<float> got = out.Get();
     for (size_t i = 0; i < got.size(); ++i) {
-      ASSERT_TRUE(BitsOf(got[i]) == BitsOf(want[i]) || (std::isnan(got[i]) && std::isnan(want[i]))) << i;
+      ASSERT_TRUE(BitsOf(got[i]) == BitsOf(want[i]) || (std::isnan(got[i]) && std::isnan(want[i])))
+          << i;
     }
   }
 }
@@ -191,7 +204,8 @@ TEST_P(QuantizeOpsTest, ArgumentsThatDoNotFitAreRefused) {
   args.group = 4;  // fp8 has no groups
   EXPECT_EQ(ops()->Quantize(args).code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(ops()->PackRows(1, 4, 9, codes.data(), nullptr).code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(ops()->CastToF32(1, codes.data(), DType::kI64, w.data()).code(), StatusCode::kUnimplemented);
+  EXPECT_EQ(ops()->CastToF32(1, codes.data(), DType::kI64, w.data()).code(),
+            StatusCode::kUnimplemented);
 }
 
 INSTANTIATE_ON_DEVICES(QuantizeOpsTest);

@@ -32,7 +32,8 @@ inline std::vector<float> AnyFiniteFloats(int64_t n, uint64_t seed) {
 inline std::vector<int8_t> Codes(int64_t n, int bits, uint64_t seed) {
   Rng rng(seed);
   std::vector<int8_t> codes(n);
-  for (int8_t& c : codes) c = static_cast<int8_t>(static_cast<int>(rng.Uniform(1u << bits)) - (1 << (bits - 1)));
+  for (int8_t& c : codes)
+    c = static_cast<int8_t>(static_cast<int>(rng.Uniform(1u << bits)) - (1 << (bits - 1)));
   return codes;
 }
 

@@ -1,5 +1,5 @@
-// What the suite of op tests runs on: an implementation of Ops and its memory. One binary per kind of machine says which
-// devices it has; the same tests compare each of them with the reference.
+// What the suite of op tests runs on: an implementation of Ops and its memory. One binary per kind
+// of machine says which devices it has; the same tests compare each of them with the reference.
 #pragma once
 
 #include <cstddef>
@@ -25,13 +25,15 @@ class TestDevice {
 // The devices of this binary; made once. Empty when the machine has none.
 const std::vector<std::unique_ptr<TestDevice>>& TestDevices();
 
-// An array in the device's memory; `shifted` puts it one element beyond the start of an allocation, so that vector code
-// meets addresses that are aligned for one element only.
+// An array in the device's memory; `shifted` puts it one element beyond the start of an allocation,
+// so that vector code meets addresses that are aligned for one element only.
 template <typename T>
 class DeviceArray {
  public:
   DeviceArray(TestDevice* device, size_t size, bool shifted = false)
-      : device_(device), size_(size), base_(device->Allocate((size + 1) * sizeof(T))),
+      : device_(device),
+        size_(size),
+        base_(device->Allocate((size + 1) * sizeof(T))),
         data_(static_cast<T*>(base_) + (shifted ? 1 : 0)) {}
   DeviceArray(TestDevice* device, const std::vector<T>& values, bool shifted = false)
       : DeviceArray(device, values.size(), shifted) {
