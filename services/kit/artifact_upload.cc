@@ -29,9 +29,9 @@ int DeadlineFor(uint64_t bytes) {
 
 std::vector<std::vector<Source>> GroupByBytes(const std::vector<Source>& sources) {
   std::vector<std::vector<Source>> groups;
-  uint64_t bytes = kStreamBytes;
+  uint64_t bytes = 0;
   for (const Source& source : sources) {
-    if (bytes + source.size > kStreamBytes) {
+    if (groups.empty() || bytes + source.size > kStreamBytes) {
       groups.emplace_back();
       bytes = 0;
     }

@@ -11,8 +11,13 @@ using SteadyClock = std::chrono::steady_clock;
 class DeadlineInterceptor : public grpc::experimental::Interceptor {
  public:
   DeadlineInterceptor(std::shared_ptr<DeadlineKeeper> keeper, grpc::experimental::ServerRpcInfo* info)
-      : keeper_(std::move(keeper)), info_(info) {}
-  ~DeadlineInterceptor() override { Release(); }
+      : keeper_(std::move(keeper)), info_(info) {
+    keeper_->Enter();
+  }
+  ~DeadlineInterceptor() override {
+    Release();
+    keeper_->Leave();
+  }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     using Point = grpc::experimental::InterceptionHookPoints;
@@ -79,6 +84,21 @@ DeadlineKeeper::Key DeadlineKeeper::Watch(grpc::ServerContextBase* context, bool
 void DeadlineKeeper::Forget(const Key& key) {
   std::lock_guard<std::recursive_mutex> lock(mutex_);
   calls_.erase(key);
+}
+
+void DeadlineKeeper::Enter() {
+  std::lock_guard<std::recursive_mutex> lock(mutex_);
+  ++in_flight_;
+}
+
+void DeadlineKeeper::Leave() {
+  std::lock_guard<std::recursive_mutex> lock(mutex_);
+  if (--in_flight_ == 0) changed_.notify_all();
+}
+
+bool DeadlineKeeper::WaitUntilIdle(int timeout_ms) {
+  std::unique_lock<std::recursive_mutex> lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return in_flight_ == 0; });
 }
 
 void DeadlineKeeper::Loop() {

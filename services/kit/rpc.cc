@@ -14,9 +14,9 @@
 
 #include "base/env.h"
 #include "base/limits.h"
-#include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "services/kit/deadline.h"
+#include "services/kit/faults.h"
 #include "services/kit/serving.h"
 #include "swage/v1/admin.grpc.pb.h"
 #include "swage/v1/artifact.grpc.pb.h"
@@ -128,7 +128,8 @@ std::shared_ptr<grpc::Channel> NewChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (IsUnix(address)) arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      address, grpc::InsecureChannelCredentials(), arguments, FaultInterceptorsFromEnvironment());
 }
 
 void PrepareContext(grpc::ClientContext* context, int deadline_ms, const SpanContext& trace) {
@@ -215,7 +216,9 @@ void RpcServer::SetServing(bool serving) {
 
 void RpcServer::Drain(int deadline_ms) {
   SetServing(false);
-  server_->Shutdown(After(deadline_ms));
+  // Server::Shutdown waits for connections, also idle ones whose client happens not to read; calls are what matters.
+  keeper_->WaitUntilIdle(deadline_ms);
+  server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();
 }
 

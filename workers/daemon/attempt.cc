@@ -99,6 +99,10 @@ SlotOutcome Attempt::Run() {
     span_.End();
     return {"", "DRAINED", "the worker is being emptied"};
   }
+  if (failed && stop_kind() == StopKind::kUnwanted) {
+    span_.End();
+    return {"", "STOPPED", "no longer wanted here"};  // for the log; the slot is dropped without a report
+  }
   if (failed) span_.SetStatus(Error(StatusCode::kAborted, outcome.reason, outcome.message));
   span_.End();
   return outcome;

@@ -27,12 +27,14 @@ void RemoveScratch(Env* env, const std::string& folder) {
   if (const Status status = env->RemoveTree(folder); !status.ok()) LogWarning("scratch: ", MessageOf(status));
 }
 
-void SweepScratch(Env* env, const std::string& scratch_dir, int64_t now_unix_nanos) {
+void SweepScratch(Env* env, const std::string& scratch_dir, int64_t now_unix_nanos,
+                  const std::set<std::string>& in_use) {
   const auto entries = env->ListDir(scratch_dir);
   if (!entries.ok()) return;
   for (const DirEntry& entry : *entries) {
     const std::string folder = JoinPath(scratch_dir, entry.name);
-    if (entry.is_dir && now_unix_nanos / 1000000000 - LastTouched(folder) > kKeepSeconds) RemoveScratch(env, folder);
+    const bool old = now_unix_nanos / 1000000000 - LastTouched(folder) > kKeepSeconds;
+    if (entry.is_dir && old && in_use.count(entry.name) == 0) RemoveScratch(env, folder);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "base/env.h"
@@ -10,7 +11,7 @@
 namespace swage {
 
 void RemoveScratch(Env* env, const std::string& folder);
-// Removes what has not been touched for a day. At start, when nothing runs.
-void SweepScratch(Env* env, const std::string& scratch_dir, int64_t now_unix_nanos);
+// Removes what has not been touched for a day, but for the folders (names, not paths) in `in_use`.
+void SweepScratch(Env* env, const std::string& scratch_dir, int64_t now_unix_nanos, const std::set<std::string>& in_use);
 
 }  // namespace swage

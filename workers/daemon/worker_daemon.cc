@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -61,7 +62,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
       return lease_.held(options_.clock->MonotonicNanos()) && table_.MayCommit(token);
     };
     SWAGE_RETURN_IF_ERROR(env_->CreateDirs(context_.scratch_dir));
-    SweepScratch(env_, context_.scratch_dir, options_.clock->UnixNanos());
+    Sweep();
     sync_thread_ = std::thread([this] { SyncLoop(); });
     timer_thread_ = std::thread([this] { TimerLoop(); });
     return absl::OkStatus();
@@ -142,6 +143,12 @@ class WorkerDaemonImpl : public WorkerDaemon {
     changed_.notify_all();
   }
 
+  void Sweep() {
+    std::set<std::string> in_use;
+    for (const auto& [token, slot] : table_.slots()) in_use.insert(BaseName(ScratchOf("", slot.assignment)));
+    SweepScratch(env_, context_.scratch_dir, options_.clock->UnixNanos(), in_use);
+  }
+
   void RunAttempt(Attempt* attempt) {
     const AttemptToken token = attempt->assignment().token;
     LogInfo("job ", attempt->assignment().job, " epoch ", token.epoch, " starts");
@@ -153,6 +160,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
     const auto actions = table_.Finished(token, outcome);
     News(/*urgent=*/true);
     if (!stopping_) Execute(actions);
+    Sweep();
     changed_.notify_all();
   }
 

@@ -8,10 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <future>
+#include <thread>
 
 #include "base/env.h"
 #include "services/kit/deadline.h"
+#include "services/kit/faults.h"
 #include "swage/v1/job.grpc.pb.h"
 
 namespace swage {
@@ -31,6 +34,27 @@ class FakeJobs : public v1::JobService::Service {
     }
     return ToGrpc(InvalidInput("SHARD_MISSING", "model-2.safetensors is not there", "upload the complete folder"));
   }
+};
+
+// Counts what reaches it.
+class CountingJobs : public v1::JobService::Service {
+ public:
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::Job*) override {
+    ++calls;
+    return grpc::Status::OK;
+  }
+  std::atomic<int> calls = 0;
+};
+
+// Answers when it is told to.
+class WaitingJobs : public v1::JobService::Service {
+ public:
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::Job*) override {
+    entered.set_value();
+    go.get_future().wait();
+    return grpc::Status::OK;
+  }
+  std::promise<void> entered, go;
 };
 
 v1::Job Call(const std::string& address, const std::string& name, Status* status, const SpanContext& trace = {}) {
@@ -179,6 +203,70 @@ TEST(Deadline, ACallThatBringsNoneIsGivenOneAndOneThatBringsItsOwnKeepsIt) {
   grpc::ClientContext with;
   PrepareContext(&with, 300);
   EXPECT_EQ(stub->GetJob(&with, request, &job).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST(Rpc, ADrainWaitsForCallsNotForIdleConnections) {
+  CountingJobs jobs;
+  auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  const auto channel = NewChannel((*server)->addresses()[0]);
+  const auto stub = v1::JobService::NewStub(channel);
+  grpc::ClientContext context;
+  PrepareContext(&context, 5000);
+  v1::Job job;
+  ASSERT_TRUE(stub->GetJob(&context, {}, &job).ok());
+  const auto before = std::chrono::steady_clock::now();
+  (*server)->Drain(20000);  // the channel is open and nobody reads from it
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+}
+
+TEST(Rpc, ADrainLetsACallFinish) {
+  WaitingJobs jobs;
+  auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  auto answer = std::async(std::launch::async, [&] {
+    Status status;
+    Call((*server)->addresses()[0], "x", &status);
+    return status;
+  });
+  jobs.entered.get_future().wait();
+  auto drained = std::async(std::launch::async, [&] { (*server)->Drain(20000); });
+  jobs.go.set_value();
+  EXPECT_TRUE(answer.get().ok());
+  drained.get();
+}
+
+TEST(Faults, ADroppedRequestNeverArrivesALostAnswerDoes) {
+  for (const bool lose : {false, true}) {
+    CountingJobs jobs;
+    const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+    ASSERT_TRUE(server.ok());
+    const auto faults = ParseRpcFaults(lose ? "GetJob:lose:1" : "GetJob:drop:1");
+    ASSERT_TRUE(faults.ok()) << faults.status();
+    const auto stub = v1::JobService::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
+        (*server)->addresses()[0], grpc::InsecureChannelCredentials(), {}, MakeFaultInterceptors(*faults)));
+    grpc::ClientContext context;
+    PrepareContext(&context, 5000);
+    v1::Job job;
+    EXPECT_EQ(stub->GetJob(&context, {}, &job).error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_EQ(jobs.calls, lose ? 1 : 0);
+    grpc::ClientContext other;
+    PrepareContext(&other, 5000);
+    v1::ServerInfo info;  // another method is left alone: the service answers that it lacks it
+    EXPECT_EQ(stub->GetServerInfo(&other, {}, &info).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  }
+}
+
+TEST(Faults, OnlyWhatIsWellFormedIsTaken) {
+  EXPECT_TRUE(ParseRpcFaults("")->empty());
+  const auto faults = ParseRpcFaults("Write:drop:0.25, *:delay:1:20");
+  ASSERT_TRUE(faults.ok()) << faults.status();
+  ASSERT_EQ(faults->size(), 2u);
+  EXPECT_EQ((*faults)[0].probability, 0.25);
+  EXPECT_EQ((*faults)[1].delay_ms, 20);
+  for (const char* bad : {"Write", "Write:drop", "Write:drop:2", "Write:drop:x", "Write:delay:1", "Write:eat:1", ":drop:1"}) {
+    EXPECT_EQ(ReasonOf(ParseRpcFaults(bad).status()), "BAD_FAULTS") << bad;
+  }
 }
 
 }  // namespace

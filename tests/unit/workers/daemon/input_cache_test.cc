@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "base/digest.h"
+#include "workers/daemon/scratch.h"
 
 namespace swage {
 namespace {
@@ -59,6 +61,18 @@ TEST_F(InputCacheTest, TheLeastRecentlyUsedGoesFirstAndWhatIsPinnedStays) {
 TEST_F(InputCacheTest, AnIdThatIsNoDigestIsRefused) {
   InputCache cache(env_, dir_.path(), 1000);
   EXPECT_FALSE(cache.Acquire("../../etc", [](const std::string&) { return absl::OkStatus(); }, [] { return true; }).ok());
+}
+
+TEST(Scratch, WhatWasNotTouchedForADayGoesUnlessItIsInUse) {
+  TempDir dir;
+  Env* env = Env::Posix();
+  for (const char* job : {"default.a", "default.b"}) ASSERT_TRUE(env->CreateDirs(JoinPath(dir.path(), job) + "/work").ok());
+  const int64_t now = Clock::Real()->UnixNanos(), hour = 3600ll * 1000000000;
+  SweepScratch(env, dir.path(), now + 23 * hour, {});
+  EXPECT_EQ(env->ListDir(dir.path())->size(), 2u);
+  SweepScratch(env, dir.path(), now + 25 * hour, {"default.b"});
+  ASSERT_EQ(env->ListDir(dir.path())->size(), 1u);
+  EXPECT_EQ((*env->ListDir(dir.path()))[0].name, "default.b");
 }
 
 }  // namespace
