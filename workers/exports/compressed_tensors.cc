@@ -30,7 +30,8 @@ Json ArgumentsJson(const std::string& format, const std::string& strategy, bool 
 Json GroupJson(const LinearPlan& plan) {
   Json group;
   group["targets"] = Json::array();
-  group["weights"] = ArgumentsJson(plan.weights.format, plan.weights.granularity, plan.weights.symmetric);
+  group["weights"] =
+      ArgumentsJson(plan.weights.format, plan.weights.granularity, plan.weights.symmetric);
   if (plan.weights.granularity == "group") group["weights"]["group_size"] = plan.weights.group_size;
   if (plan.activations) {
     Json& inputs = group["input_activations"] =
@@ -65,7 +66,8 @@ class CompressedTensors : public Exporter {
                                               const QuantizedLinear& q) const override {
     const std::string& m = plan.module;
     const int bits = Bits(q.format);
-    const std::vector<int64_t> grid = q.per_tensor ? std::vector<int64_t>{1} : std::vector<int64_t>{q.out, q.groups()};
+    const std::vector<int64_t> grid =
+        q.per_tensor ? std::vector<int64_t>{1} : std::vector<int64_t>{q.out, q.groups()};
     std::vector<EncodedTensor> tensors;
     tensors.push_back({m + ".weight_scale", DType::kF32, grid, BytesOf(q.scales)});
     const std::string_view format = CompressedTensorsFormat(plan);
@@ -77,7 +79,8 @@ class CompressedTensors : public Exporter {
       std::vector<int32_t> packed(q.out * words);
       SWAGE_RETURN_IF_ERROR(ops->PackRows(q.out, q.in, bits, q.codes.data(), packed.data()));
       tensors.push_back({m + ".weight_packed", DType::kI32, {q.out, words}, BytesOf(packed)});
-      tensors.push_back({m + ".weight_shape", DType::kI64, {2}, BytesOf(std::vector<int64_t>{q.out, q.in})});
+      tensors.push_back(
+          {m + ".weight_shape", DType::kI64, {2}, BytesOf(std::vector<int64_t>{q.out, q.in})});
     }
     if (!q.symmetric) {
       EncodedTensor zeros{m + ".weight_zero_point", DType::kI8, grid, BytesOf(q.zeros)};
@@ -109,7 +112,8 @@ class CompressedTensors : public Exporter {
     Json section;
     section["quant_method"] = "compressed-tensors";
     section["quantization_status"] = "compressed";
-    section["format"] = formats.size() == 1 ? *formats.begin() : std::string_view("mixed-precision");
+    section["format"] =
+        formats.size() == 1 ? *formats.begin() : std::string_view("mixed-precision");
     section["config_groups"] = Json::object();
     for (size_t i = 0; i < groups.size(); ++i) {
       // One scheme for all: the class of the modules is enough. Several: every module by its name.
@@ -117,7 +121,8 @@ class CompressedTensors : public Exporter {
       section["config_groups"][Cat("group_", i)] = groups[i];
     }
     std::vector<std::string> ignore = plan.kept_dense;
-    if (config.tie_embeddings) {  // the head is a Linear that "Linear" would match, though no tensor is stored for it
+    if (config.tie_embeddings) {  // the head is a Linear that "Linear" would match, though no
+                                  // tensor is stored for it
       const std::string head(FindArchitecture(config.architecture)->lm_head);
       if (std::find(ignore.begin(), ignore.end(), head) == ignore.end()) ignore.push_back(head);
     }

@@ -10,7 +10,9 @@
 
 namespace swage {
 
-// `config_json` with its quantization_config replaced; removed when `section` is null. Key order is kept.
-StatusOr<std::string> ReplaceQuantizationConfig(std::string_view config_json, const nlohmann::ordered_json& section);
+// `config_json` with its quantization_config replaced; removed when `section` is null. Key order is
+// kept.
+StatusOr<std::string> ReplaceQuantizationConfig(std::string_view config_json,
+                                                const nlohmann::ordered_json& section);
 
 }  // namespace swage

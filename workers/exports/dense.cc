@@ -17,8 +17,10 @@ class Dense : public Exporter {
     const int64_t count = q.out * q.in;
     Buffer<float> values(count);
     SWAGE_RETURN_IF_ERROR(ops->Dequantize(copy.Args(), values.data()));
-    EncodedTensor tensor{plan.module + ".weight", DType::kBF16, {q.out, q.in}, std::string(count * 2, '\0')};
-    SWAGE_RETURN_IF_ERROR(ops->CastFromF32(count, values.data(), DType::kBF16, tensor.bytes.data()));
+    EncodedTensor tensor{
+        plan.module + ".weight", DType::kBF16, {q.out, q.in}, std::string(count * 2, '\0')};
+    SWAGE_RETURN_IF_ERROR(
+        ops->CastFromF32(count, values.data(), DType::kBF16, tensor.bytes.data()));
     std::vector<EncodedTensor> tensors;
     tensors.push_back(std::move(tensor));
     return tensors;
@@ -27,9 +29,10 @@ class Dense : public Exporter {
   StatusOr<std::string> ConfigJson(const ModelConfig& config, const Plan& plan) const override {
     for (const LinearPlan& linear : plan.quantized) {
       if (linear.activations) {
-        return InvalidInput("EXPORT_CANNOT_EXPRESS",
-                            Cat("a dense model cannot say that the inputs of ", linear.module, " are rounded"),
-                            "export as compressed-tensors, or leave activations out of the recipe");
+        return InvalidInput(
+            "EXPORT_CANNOT_EXPRESS",
+            Cat("a dense model cannot say that the inputs of ", linear.module, " are rounded"),
+            "export as compressed-tensors, or leave activations out of the recipe");
       }
     }
     return ReplaceQuantizationConfig(config.raw_json, nlohmann::ordered_json());

@@ -21,16 +21,19 @@ const Exporter* FindExporter(std::string_view id) {
   return nullptr;
 }
 
-Status CheckNotDegenerate(const std::string& module, const QuantizedLinear& q, const float* dequantized) {
+Status CheckNotDegenerate(const std::string& module, const QuantizedLinear& q,
+                          const float* dequantized) {
   auto degenerate = [&](std::string_view what) {
     return DataLoss("DEGENERATE_RESULT", Cat(module, ".weight: ", what),
-                    Cat("look at this tensor in the model; to leave it as it is, add ", module, " to the step's ignore"));
+                    Cat("look at this tensor in the model; to leave it as it is, add ", module,
+                        " to the step's ignore"));
   };
   for (float scale : q.scales) {
     if (!std::isfinite(scale) || scale <= 0) return degenerate(Cat("a scale of ", scale));
   }
   const int64_t count = q.out * q.in;
-  if (count > 1 && std::all_of(q.codes.begin(), q.codes.end(), [&](int8_t c) { return c == q.codes[0]; })) {
+  if (count > 1 &&
+      std::all_of(q.codes.begin(), q.codes.end(), [&](int8_t c) { return c == q.codes[0]; })) {
     return degenerate(Cat("every code is ", static_cast<int>(q.codes[0])));
   }
   bool any = false;

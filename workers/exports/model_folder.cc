@@ -10,9 +10,14 @@ namespace {
 
 bool IsWeightFile(const std::string& name) {
   static constexpr std::array<std::string_view, 12> kEndings = {
-      ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".h5",
-      ".msgpack", ".gguf", ".onnx", ".npz"};
-  return std::any_of(kEndings.begin(), kEndings.end(), [&](std::string_view e) { return EndsWith(name, e); });
+      ".safetensors", ".safetensors.index.json",
+      ".bin",         ".bin.index.json",
+      ".pt",          ".pth",
+      ".ckpt",        ".h5",
+      ".msgpack",     ".gguf",
+      ".onnx",        ".npz"};
+  return std::any_of(kEndings.begin(), kEndings.end(),
+                     [&](std::string_view e) { return EndsWith(name, e); });
 }
 
 Status CopyFile(Env* env, const std::string& from, const std::string& to) {
@@ -84,7 +89,8 @@ StatusOr<uint64_t> CopySideFiles(Env* env, const std::string& from, const std::s
   uint64_t bytes = 0;
   for (const DirEntry& entry : entries) {
     if (entry.is_dir || entry.name.front() == '.' || IsWeightFile(entry.name)) continue;
-    if (entry.name == "config.json" || entry.name == "report.json" || EndsWith(entry.name, ".tmp")) continue;
+    if (entry.name == "config.json" || entry.name == "report.json" || EndsWith(entry.name, ".tmp"))
+      continue;
     const std::string target = JoinPath(to, entry.name);
     Status copied = CopyFile(env, JoinPath(from, entry.name), target);
     if (ReasonOf(copied) == "NOT_A_FILE") continue;  // a socket, or a link to a folder

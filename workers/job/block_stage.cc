@@ -1,5 +1,5 @@
-// Stages "block[i]": one block's linears are made resident, compressed, encoded, decoded again by the ordinary reader,
-// measured, and written to the scratch folder.
+// Stages "block[i]": one block's linears are made resident, compressed, encoded, decoded again by
+// the ordinary reader, measured, and written to the scratch folder.
 #include <cstring>
 
 #include "workers/job/job.h"
@@ -44,7 +44,8 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
   const LinearSpec spec = job->SpecOf(plan.module);
   const int64_t count = spec.out * spec.in;
   Buffer<float> weight(count), values(count), decoded(count);
-  SWAGE_RETURN_IF_ERROR(job->original->ReadWeight(ops, plan.module, spec.out, spec.in, weight.data()));
+  SWAGE_RETURN_IF_ERROR(
+      job->original->ReadWeight(ops, plan.module, spec.out, spec.in, weight.data()));
   const LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
   SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
   SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values.data()));
@@ -53,10 +54,12 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
 
   SWAGE_ASSIGN_OR_RETURN(std::vector<EncodedTensor> encoded, job->exporter->Encode(ops, plan, q));
   auto memory = std::make_shared<MemoryTensors>(std::move(encoded));
-  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<Model> artifact,
-                         Model::FromParts(job->artifact_config, Overlay({memory, job->original->shared_tensors()})));
+  SWAGE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Model> artifact,
+      Model::FromParts(job->artifact_config, Overlay({memory, job->original->shared_tensors()})));
   SWAGE_RETURN_IF_ERROR(artifact->ReadWeight(ops, plan.module, spec.out, spec.in, decoded.data()));
-  if (job->exporter->lossless() && std::memcmp(decoded.data(), values.data(), count * sizeof(float)) != 0) {
+  if (job->exporter->lossless() &&
+      std::memcmp(decoded.data(), values.data(), count * sizeof(float)) != 0) {
     return Internal(Cat(plan.module, ": what is stored does not decode to what was computed"));
   }
   CompressedLinear result;
@@ -64,8 +67,8 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
   result.report.shape = {spec.out, spec.in};
   result.report.scheme = SchemeText(plan.weights);
   result.report.activations = ActivationSchemeText(plan.activations);
-  SWAGE_RETURN_IF_ERROR(
-      ops->ErrorSums(count, weight.data(), decoded.data(), &result.report.error2, &result.report.norm2));
+  SWAGE_RETURN_IF_ERROR(ops->ErrorSums(count, weight.data(), decoded.data(), &result.report.error2,
+                                       &result.report.norm2));
   for (const EncodedTensor& tensor : memory->tensors()) {
     if (!EndsWith(tensor.name, ".weight_shape")) result.report.stored_bytes += tensor.bytes.size();
   }
@@ -88,7 +91,8 @@ Status RunBlock(Job* job, int64_t layer) {
     error2 += linear.report.error2;
     norm2 += linear.report.norm2;
     layers.push_back(std::move(linear.report));
-    job->supervisor.Advance(static_cast<double>(layers.size()) / static_cast<double>(linears.size() + 1));
+    job->supervisor.Advance(static_cast<double>(layers.size()) /
+                            static_cast<double>(linears.size() + 1));
     SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
   }
   job->original->ReleaseBlock(layer);

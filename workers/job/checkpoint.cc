@@ -24,7 +24,8 @@ Status CompareWithFile(const std::string& path, const std::vector<EncodedTensor>
   for (const EncodedTensor& tensor : tensors) {
     const std::optional<TensorView> written = file->Find(tensor.name);
     if (!written || written->bytes != tensor.bytes) {
-      return DataLoss("READBACK_DIFFERS", Cat(tensor.name, " differs in ", path, ", which was just written"),
+      return DataLoss("READBACK_DIFFERS",
+                      Cat(tensor.name, " differs in ", path, ", which was just written"),
                       "check the disk and the memory of this machine, then run the job again");
     }
   }
@@ -54,7 +55,8 @@ StatusOr<Checkpoint> Checkpoint::Open(Env* env, const std::string& dir, const Di
 }
 
 Status Checkpoint::Load(const std::string& text) {
-  SWAGE_ASSIGN_OR_RETURN(nlohmann::json state, ParseJsonTree(text, "CHECKPOINT_UNREADABLE", "state.json"));
+  SWAGE_ASSIGN_OR_RETURN(nlohmann::json state,
+                         ParseJsonTree(text, "CHECKPOINT_UNREADABLE", "state.json"));
   SWAGE_ASSIGN_OR_RETURN(CheckpointState parsed, ParseCheckpoint(state));
   if (parsed.action != action_) return Precondition("CHECKPOINT_OTHER", "it is of another action");
   if (parsed.numerics_class != numerics_class_) {
@@ -118,7 +120,8 @@ StatusOr<std::vector<std::shared_ptr<TensorSource>>> Checkpoint::OpenTensors() c
   std::vector<std::shared_ptr<TensorSource>> sources;
   for (const auto& [stage, block] : blocks_) {
     if (block.file.empty()) continue;
-    SWAGE_ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> source, OpenFileTensors(JoinPath(dir_, block.file)));
+    SWAGE_ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> source,
+                           OpenFileTensors(JoinPath(dir_, block.file)));
     sources.push_back(std::move(source));
   }
   return sources;
@@ -127,7 +130,8 @@ StatusOr<std::vector<std::shared_ptr<TensorSource>>> Checkpoint::OpenTensors() c
 Status Checkpoint::Discard() {
   SWAGE_ASSIGN_OR_RETURN(std::vector<DirEntry> entries, env_->ListDir(dir_));
   for (const DirEntry& entry : entries) {
-    if (!entry.is_dir && IsOurs(entry.name)) SWAGE_RETURN_IF_ERROR(env_->Remove(JoinPath(dir_, entry.name)));
+    if (!entry.is_dir && IsOurs(entry.name))
+      SWAGE_RETURN_IF_ERROR(env_->Remove(JoinPath(dir_, entry.name)));
   }
   return absl::OkStatus();
 }
@@ -152,8 +156,10 @@ Status WriteEncoded(Env* env, const std::string& path, const std::vector<Encoded
     return wide_a != wide_b ? wide_a > wide_b : a->name < b->name;
   });
   std::vector<SafetensorsWriter::Declared> declared;
-  for (const EncodedTensor* tensor : order) declared.push_back({tensor->name, tensor->dtype, tensor->shape});
-  SWAGE_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(env, path, declared, {}));
+  for (const EncodedTensor* tensor : order)
+    declared.push_back({tensor->name, tensor->dtype, tensor->shape});
+  SWAGE_ASSIGN_OR_RETURN(SafetensorsWriter writer,
+                         SafetensorsWriter::Create(env, path, declared, {}));
   for (const EncodedTensor* tensor : order) SWAGE_RETURN_IF_ERROR(writer.Append(tensor->bytes));
   return writer.Finish();
 }

@@ -1,8 +1,10 @@
-// Checkpoints of a running job in its scratch folder: per finished block one safetensors file with its encoded tensors,
-// and state.json, which names them with their digests. Every write is atomic, so a killed job finds the blocks that it
-// had finished. A checkpoint of another action or numerics class is discarded: mixing them would not be reproducible.
+// Checkpoints of a running job in its scratch folder: per finished block one safetensors file with
+// its encoded tensors, and state.json, which names them with their digests. Every write is atomic,
+// so a killed job finds the blocks that it had finished. A checkpoint of another action or numerics
+// class is discarded: mixing them would not be reproducible.
 //
-//   <scratch>/state.json, <scratch>/block-00003.safetensors, (<scratch>/lock belongs to the child process)
+//   <scratch>/state.json, <scratch>/block-00003.safetensors, (<scratch>/lock belongs to the child
+//   process)
 #pragma once
 
 #include <map>
@@ -28,14 +30,15 @@ struct FinishedBlock {
 
 class Checkpoint {
  public:
-  // Continues from what lies in `dir` when it is of the same action and class and every file has its digest; blocks that
-  // fail this are forgotten, and computed again.
+  // Continues from what lies in `dir` when it is of the same action and class and every file has
+  // its digest; blocks that fail this are forgotten, and computed again.
   static StatusOr<Checkpoint> Open(Env* env, const std::string& dir, const Digest& action,
                                    const std::string& numerics_class);
 
   const FinishedBlock* Find(const std::string& stage) const;
   // Durable when it returns. `stage` carries the block's name and what it took.
-  Status Add(const StageReport& stage, const std::vector<EncodedTensor>& tensors, std::vector<LayerReport> layers);
+  Status Add(const StageReport& stage, const std::vector<EncodedTensor>& tensors,
+             std::vector<LayerReport> layers);
   std::optional<QualityReport> quality() const { return quality_; }
   const std::optional<StageReport>& quality_stage() const { return quality_stage_; }
   Status SetQuality(const QualityReport& quality, const StageReport& stage);

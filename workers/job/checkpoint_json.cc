@@ -12,12 +12,17 @@ Json StageJson(const StageReport& stage) {
 }
 
 StageReport ParseStage(const Json& json) {
-  return {json.at("name").get<std::string>(), json.at("seconds").get<double>(), json.at("peak_bytes").get<uint64_t>()};
+  return {json.at("name").get<std::string>(), json.at("seconds").get<double>(),
+          json.at("peak_bytes").get<uint64_t>()};
 }
 
 Json LayerJson(const LayerReport& layer) {
-  return {{"module", layer.module},       {"shape", layer.shape},   {"scheme", layer.scheme},
-          {"activations", layer.activations}, {"error2", layer.error2}, {"norm2", layer.norm2},
+  return {{"module", layer.module},
+          {"shape", layer.shape},
+          {"scheme", layer.scheme},
+          {"activations", layer.activations},
+          {"error2", layer.error2},
+          {"norm2", layer.norm2},
           {"stored_bytes", layer.stored_bytes}};
 }
 
@@ -34,10 +39,18 @@ LayerReport ParseLayer(const Json& json) {
 }
 
 Json QualityToJson(const QualityReport& q) {
-  return {{"original_nll", q.original_nll}, {"compressed_nll", q.compressed_nll}, {"kl", q.kl},
-          {"top1_agreement", q.top1_agreement}, {"original_bits_per_byte", q.original_bits_per_byte},
-          {"compressed_bits_per_byte", q.compressed_bits_per_byte}, {"scored_tokens", q.scored_tokens},
-          {"windows", q.windows}, {"window", q.window}, {"bytes", q.bytes}, {"bos", q.bos}, {"text", q.text}};
+  return {{"original_nll", q.original_nll},
+          {"compressed_nll", q.compressed_nll},
+          {"kl", q.kl},
+          {"top1_agreement", q.top1_agreement},
+          {"original_bits_per_byte", q.original_bits_per_byte},
+          {"compressed_bits_per_byte", q.compressed_bits_per_byte},
+          {"scored_tokens", q.scored_tokens},
+          {"windows", q.windows},
+          {"window", q.window},
+          {"bytes", q.bytes},
+          {"bos", q.bos},
+          {"text", q.text}};
 }
 
 QualityReport ParseQuality(const Json& json) {
@@ -80,12 +93,15 @@ CheckpointState ParseOrThrow(const Json& json) {
 }  // namespace
 
 std::string CheckpointJson(const CheckpointState& state) {
-  Json json = {{"version", kVersion}, {"action", state.action}, {"numerics_class", state.numerics_class}};
+  Json json = {
+      {"version", kVersion}, {"action", state.action}, {"numerics_class", state.numerics_class}};
   Json& blocks = json["blocks"] = Json::object();
   for (const auto& [stage, block] : state.blocks) {
     Json layers = Json::array();
     for (const LayerReport& layer : block.layers) layers.push_back(LayerJson(layer));
-    blocks[stage] = {{"file", block.file}, {"sha256", block.sha256.Hex()}, {"stage", StageJson(block.stage)},
+    blocks[stage] = {{"file", block.file},
+                     {"sha256", block.sha256.Hex()},
+                     {"stage", StageJson(block.stage)},
                      {"layers", layers}};
   }
   if (state.quality) {
@@ -97,7 +113,8 @@ std::string CheckpointJson(const CheckpointState& state) {
 
 StatusOr<CheckpointState> ParseCheckpoint(const Json& json) {
   try {
-    if (json.at("version").get<int>() != kVersion) return Precondition("CHECKPOINT_OTHER", "it is of another version");
+    if (json.at("version").get<int>() != kVersion)
+      return Precondition("CHECKPOINT_OTHER", "it is of another version");
     CheckpointState state = ParseOrThrow(json);
     for (const auto& [stage, block] : state.blocks) {
       if (!block.file.empty()) SWAGE_RETURN_IF_ERROR(CheckRelativePath(block.file));

@@ -1,5 +1,6 @@
-// state.json of a checkpoint: what docs/formats/report.md calls "checkpoint state". Written and read by the same build
-// or a newer one; anything else in it makes the checkpoint unusable, never the job.
+// state.json of a checkpoint: what docs/formats/report.md calls "checkpoint state". Written and
+// read by the same build or a newer one; anything else in it makes the checkpoint unusable, never
+// the job.
 #pragma once
 
 #include <map>

@@ -70,8 +70,9 @@ struct Signals {
   std::atomic<bool> cancelled{false}, finished{false};
 };
 
-// Watches fd 3 for the whole life of the process: the end of the stream means that the daemon is gone, and then the
-// child must not live on to write into folders that another attempt may own by now. _exit: nothing is worth flushing.
+// Watches fd 3 for the whole life of the process: the end of the stream means that the daemon is
+// gone, and then the child must not live on to write into folders that another attempt may own by
+// now. _exit: nothing is worth flushing.
 void Watch(LineReader reader, std::shared_ptr<Signals> signals) {
   std::string line;
   while (reader.Next(&line)) {
@@ -84,9 +85,11 @@ StatusOr<std::string> RunJob(const ChildRun& run, const std::atomic<bool>& cance
   Env* env = Env::Posix();
   const std::string& scratch = run.request.scratch_dir;
   SWAGE_RETURN_IF_ERROR(env->CreateDirs(scratch));
-  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, env->Lock(JoinPath(scratch, "lock"), /*wait=*/true));
-  // An earlier attempt of this very job may have finished its artifact and been killed before anybody heard of it.
-  // It is made again: the checkpoints are gone, and a folder of unknown origin is not to be trusted.
+  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
+                         env->Lock(JoinPath(scratch, "lock"), /*wait=*/true));
+  // An earlier attempt of this very job may have finished its artifact and been killed before
+  // anybody heard of it. It is made again: the checkpoints are gone, and a folder of unknown origin
+  // is not to be trusted.
   SWAGE_RETURN_IF_ERROR(env->RemoveTree(run.request.out_dir));
   std::shared_ptr<SpanSink> sink;
   if (!run.trace_file.empty()) {

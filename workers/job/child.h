@@ -1,5 +1,7 @@
-// The child process of a job (`swage __job`, `swage-worker __job`). Speaks JSON lines over fd 3, a socket:
-//   in   {"run": {EngineRequest's fields by name, plus "trace_file", "traceparent", "job", "attempt"}}   first line
+// The child process of a job (`swage __job`, `swage-worker __job`). Speaks JSON lines over fd 3, a
+// socket:
+//   in   {"run": {EngineRequest's fields by name, plus "trace_file", "traceparent", "job",
+//   "attempt"}}   first line
 //        {"cancel": true}
 //   out  {"progress": {"stage", "fraction", "eta_seconds", "message", "peak_bytes"}}
 //        {"done": {"report_bytes": N}}            then exits 0; the artifact is in out_dir
@@ -19,7 +21,8 @@ namespace swage {
 int JobChildMain();  // the whole life of the child; returns the exit code
 
 // Both ends of the protocol.
-std::string EncodeRun(const EngineRequest& request, const std::string& trace_file, const std::string& job, int attempt);
+std::string EncodeRun(const EngineRequest& request, const std::string& trace_file,
+                      const std::string& job, int attempt);
 struct ChildRun {
   EngineRequest request;
   std::string trace_file, job;
@@ -29,7 +32,7 @@ StatusOr<ChildRun> DecodeRun(const std::string& line);
 struct ChildMessage {
   enum class Kind { kProgress, kDone, kFailed } kind = Kind::kProgress;
   Progress progress;
-  Status failure;  // kFailed: with reason and next step
+  Status failure;             // kFailed: with reason and next step
   uint64_t report_bytes = 0;  // kDone
 };
 std::string EncodeMessage(const ChildMessage& message);

@@ -15,8 +15,10 @@ std::string Line(const Json& json) {
 }
 
 StatusOr<Json> ParseLine(const std::string& line) {
-  SWAGE_ASSIGN_OR_RETURN(Json json, ParseJsonTree(line, "CHILD_PROTOCOL", "a line between worker and child"));
-  if (!json.is_object()) return InvalidInput("CHILD_PROTOCOL", "a line between worker and child is no object");
+  SWAGE_ASSIGN_OR_RETURN(Json json,
+                         ParseJsonTree(line, "CHILD_PROTOCOL", "a line between worker and child"));
+  if (!json.is_object())
+    return InvalidInput("CHILD_PROTOCOL", "a line between worker and child is no object");
   return json;
 }
 
@@ -36,7 +38,8 @@ StatusOr<ChildRun> RunOf(const Json& json) {
   request.texts = json.at("texts").get<std::map<std::string, std::string>>();
   request.out_dir = json.at("out_dir").get<std::string>();
   request.scratch_dir = json.at("scratch_dir").get<std::string>();
-  SWAGE_ASSIGN_OR_RETURN(request.model_digest, Digest::FromHex(json.at("model_digest").get<std::string>()));
+  SWAGE_ASSIGN_OR_RETURN(request.model_digest,
+                         Digest::FromHex(json.at("model_digest").get<std::string>()));
   SWAGE_ASSIGN_OR_RETURN(request.text_digests, ParseDigests(json.at("text_digests")));
   request.threads = json.at("threads").get<int>();
   request.memory_limit_bytes = json.at("memory_limit_bytes").get<uint64_t>();
@@ -49,7 +52,8 @@ StatusOr<ChildRun> RunOf(const Json& json) {
 
 StatusCode CodeFromName(const std::string& name) {
   for (int code = 1; code <= 16; ++code) {
-    if (absl::StatusCodeToString(static_cast<StatusCode>(code)) == name) return static_cast<StatusCode>(code);
+    if (absl::StatusCodeToString(static_cast<StatusCode>(code)) == name)
+      return static_cast<StatusCode>(code);
   }
   return StatusCode::kUnknown;
 }
@@ -72,15 +76,16 @@ StatusOr<ChildMessage> MessageOfJson(const Json& json) {
   }
   const Json& f = json.at("failed");
   message.kind = ChildMessage::Kind::kFailed;
-  message.failure = Error(CodeFromName(f.at("code").get<std::string>()), f.at("reason").get<std::string>(),
-                          f.at("message").get<std::string>(), f.at("next_step").get<std::string>());
+  message.failure =
+      Error(CodeFromName(f.at("code").get<std::string>()), f.at("reason").get<std::string>(),
+            f.at("message").get<std::string>(), f.at("next_step").get<std::string>());
   return message;
 }
 
 }  // namespace
 
-std::string EncodeRun(const EngineRequest& request, const std::string& trace_file, const std::string& job,
-                      int attempt) {
+std::string EncodeRun(const EngineRequest& request, const std::string& trace_file,
+                      const std::string& job, int attempt) {
   Json digests = Json::object();
   for (const auto& [path, digest] : request.text_digests) digests[path] = digest.Hex();
   Json run = {{"model_dir", request.model_dir},
@@ -113,19 +118,21 @@ std::string EncodeMessage(const ChildMessage& message) {
     case ChildMessage::Kind::kDone:
       return Line({{"done", {{"report_bytes", message.report_bytes}}}});
     case ChildMessage::Kind::kFailed:
-      return Line({{"failed", {{"code", absl::StatusCodeToString(message.failure.code())},
-                               {"reason", ReasonOf(message.failure)},
-                               {"message", MessageOf(message.failure)},
-                               {"next_step", NextStepOf(message.failure)}}}});
+      return Line({{"failed",
+                    {{"code", absl::StatusCodeToString(message.failure.code())},
+                     {"reason", ReasonOf(message.failure)},
+                     {"message", MessageOf(message.failure)},
+                     {"next_step", NextStepOf(message.failure)}}}});
     case ChildMessage::Kind::kProgress:
       break;
   }
   const Progress& p = message.progress;
-  return Line({{"progress", {{"stage", p.stage},
-                             {"fraction", p.fraction},
-                             {"eta_seconds", std::isfinite(p.eta_seconds) ? p.eta_seconds : -1.0},
-                             {"message", p.message},
-                             {"peak_bytes", p.peak_bytes}}}});
+  return Line({{"progress",
+                {{"stage", p.stage},
+                 {"fraction", p.fraction},
+                 {"eta_seconds", std::isfinite(p.eta_seconds) ? p.eta_seconds : -1.0},
+                 {"message", p.message},
+                 {"peak_bytes", p.peak_bytes}}}});
 }
 
 StatusOr<ChildMessage> DecodeMessage(const std::string& line) {

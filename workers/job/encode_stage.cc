@@ -1,4 +1,5 @@
-// Stage "encode": the folder of the artifact is written beside out_dir, read back, and renamed into place.
+// Stage "encode": the folder of the artifact is written beside out_dir, read back, and renamed into
+// place.
 #include "workers/catalog/catalog.h"
 #include "workers/exports/model_folder.h"
 #include "workers/job/job.h"
@@ -9,7 +10,8 @@ namespace {
 constexpr int kReportVersion = 1;
 
 std::map<std::string, uint64_t> BytesByClass(const Job& job, const TensorSource& tensors,
-                                             const std::vector<std::string>& names, bool compressed) {
+                                             const std::vector<std::string>& names,
+                                             bool compressed) {
   std::vector<std::string> quantized;
   if (compressed) {
     for (const LinearPlan& linear : job.plan.quantized) quantized.push_back(linear.module);
@@ -18,13 +20,14 @@ std::map<std::string, uint64_t> BytesByClass(const Job& job, const TensorSource&
   const std::vector<std::string> linears = LinearModules(job.original->config());
   std::map<std::string, uint64_t> bytes;
   for (const std::string& name : names) {
-    bytes[TensorClass(name, quantized, linears, row.embedding, row.lm_head)] += tensors.Find(name)->bytes.size();
+    bytes[TensorClass(name, quantized, linears, row.embedding, row.lm_head)] +=
+        tensors.Find(name)->bytes.size();
   }
   return bytes;
 }
 
-JobReport MakeReport(const Job& job, const TensorSource& compressed, const std::vector<std::string>& names,
-                     uint64_t side_bytes) {
+JobReport MakeReport(const Job& job, const TensorSource& compressed,
+                     const std::vector<std::string>& names, uint64_t side_bytes) {
   JobReport report;
   report.model_digest = job.model_digest;
   report.action_digest = job.action_digest;
@@ -34,12 +37,13 @@ JobReport MakeReport(const Job& job, const TensorSource& compressed, const std::
   report.numerics_class = job.numerics_class;
   report.data = job.data;
   const MethodRow* row = FindMethod(job.step().method);
-  report.versions = {{"swage", SWAGE_VERSION}, {"report", Cat(kReportVersion)},
+  report.versions = {{"swage", SWAGE_VERSION},
+                     {"report", Cat(kReportVersion)},
                      {Cat("method.", job.step().method), Cat(row != nullptr ? row->version : 0)}};
   std::vector<std::string> original_names;
   for (std::string& name : job.original->tensors().Names()) {
-    const bool second_copy =
-        job.original->config().tie_embeddings && name == Cat(job.original->architecture().lm_head, ".weight");
+    const bool second_copy = job.original->config().tie_embeddings &&
+                             name == Cat(job.original->architecture().lm_head, ".weight");
     if (!second_copy) original_names.push_back(std::move(name));
   }
   report.original_bytes = BytesByClass(job, job.original->tensors(), original_names, false);
@@ -65,7 +69,8 @@ StatusOr<std::string> FillFolder(Job* job, const std::string& folder) {
   SWAGE_ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> compressed, CompressedTensors(*job));
   const std::vector<std::string> names = ArtifactTensors(*job, *compressed);
   double total = 1;
-  for (const std::string& name : names) total += 2.0 * static_cast<double>(compressed->Find(name)->bytes.size());
+  for (const std::string& name : names)
+    total += 2.0 * static_cast<double>(compressed->Find(name)->bytes.size());
   double before = 0;
   auto done = [&](uint64_t bytes) {
     job->supervisor.Advance((before + static_cast<double>(bytes)) / total);
@@ -77,7 +82,8 @@ StatusOr<std::string> FillFolder(Job* job, const std::string& folder) {
   SWAGE_RETURN_IF_ERROR(VerifyModelFile(job->env, folder, *compressed, names, done));
   SWAGE_RETURN_IF_ERROR(
       WriteFileAtomic(job->env, JoinPath(folder, "config.json"), job->artifact_config_json));
-  SWAGE_ASSIGN_OR_RETURN(uint64_t side_bytes, CopySideFiles(job->env, job->request.model_dir, folder));
+  SWAGE_ASSIGN_OR_RETURN(uint64_t side_bytes,
+                         CopySideFiles(job->env, job->request.model_dir, folder));
   side_bytes += job->artifact_config_json.size();
   job->stages.push_back(job->supervisor.Measure());
   const std::string report = ReportJson(MakeReport(*job, *compressed, names, side_bytes));
@@ -89,7 +95,8 @@ StatusOr<std::string> FillFolder(Job* job, const std::string& folder) {
 
 StatusOr<std::string> RunEncode(Job* job) {
   SWAGE_RETURN_IF_ERROR(job->supervisor.Begin("encode", "writing the artifact"));
-  const std::string folder = job->request.out_dir + ".partial";  // an earlier attempt may have left one
+  const std::string folder =
+      job->request.out_dir + ".partial";  // an earlier attempt may have left one
   SWAGE_RETURN_IF_ERROR(job->env->RemoveTree(folder));
   SWAGE_RETURN_IF_ERROR(job->env->CreateDirs(folder));
   StatusOr<std::string> report = FillFolder(job, folder);

@@ -54,7 +54,8 @@ StatusOr<std::string> RunStages(Job* job) {
   job->supervisor.End(report.status());
   if (report.ok()) {
     Status discarded = job->checkpoint->Discard();
-    if (!discarded.ok()) LogWarning("checkpoints stay in ", job->request.scratch_dir, ": ", MessageOf(discarded));
+    if (!discarded.ok())
+      LogWarning("checkpoints stay in ", job->request.scratch_dir, ": ", MessageOf(discarded));
   }
   return report;
 }

@@ -1,6 +1,6 @@
-// Runs one recipe on one model: what `swage compress` calls directly and what the child process of a job calls.
-// No gRPC here. Stages, in order: load, calibrate (if any method needs it), block[i], evaluate, encode. (stage_inputs,
-// upload and commit belong to the daemon.)
+// Runs one recipe on one model: what `swage compress` calls directly and what the child process of
+// a job calls. No gRPC here. Stages, in order: load, calibrate (if any method needs it), block[i],
+// evaluate, encode. (stage_inputs, upload and commit belong to the daemon.)
 #pragma once
 
 #include <atomic>
@@ -24,15 +24,17 @@ struct Progress {
 };
 
 struct EngineRequest {
-  std::string model_dir;    // dense Hugging Face folder
-  std::string recipe_json;  // Recipe::ToJson
+  std::string model_dir;                     // dense Hugging Face folder
+  std::string recipe_json;                   // Recipe::ToJson
   std::map<std::string, std::string> texts;  // path as written in the recipe -> file on disk
-  std::string out_dir;      // made complete by rename; must not exist
-  std::string scratch_dir;  // checkpoints live here; a later run with the same action digest continues from them
+  std::string out_dir;                       // made complete by rename; must not exist
+  std::string scratch_dir;  // checkpoints live here; a later run with the same action digest
+                            // continues from them
   Digest model_digest;      // manifest id; zero in `swage compress` (then computed)
   std::map<std::string, Digest> text_digests;
-  int threads = 0;          // 0: all cores
-  uint64_t memory_limit_bytes = 0;  // 0: none; exceeding it fails the job with OOM_REAL, not the machine
+  int threads = 0;  // 0: all cores
+  uint64_t memory_limit_bytes =
+      0;  // 0: none; exceeding it fails the job with OOM_REAL, not the machine
   SpanContext trace_parent;
 };
 
@@ -42,15 +44,16 @@ struct EngineHooks {
   Tracer* tracer = nullptr;                       // may be null
 };
 
-// On success out_dir holds the artifact with its report.json, whose text is returned. On cancellation: CANCELLED.
+// On success out_dir holds the artifact with its report.json, whose text is returned. On
+// cancellation: CANCELLED.
 StatusOr<std::string> RunRecipe(Env* env, const EngineRequest& request, const EngineHooks& hooks);
 
 struct EvalRequest {
   std::string model_dir;  // dense, or one of our artifacts
   std::string text_file;
   int64_t window = 512;
-  int64_t max_windows = 0;      // 0: all
-  std::string logits_out;       // "" none; .npy f32 [tokens (+1 with BOS), vocab]
+  int64_t max_windows = 0;  // 0: all
+  std::string logits_out;   // "" none; .npy f32 [tokens (+1 with BOS), vocab]
   int64_t logits_tokens = 64;
   std::string compute = "f32";  // or "bf16"
   int threads = 0;

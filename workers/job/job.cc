@@ -30,7 +30,8 @@ std::vector<const LinearPlan*> Job::LinearsOf(int64_t layer) const {
 }
 
 StatusOr<std::shared_ptr<TensorSource>> CompressedTensors(const Job& job) {
-  SWAGE_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TensorSource>> sources, job.checkpoint->OpenTensors());
+  SWAGE_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TensorSource>> sources,
+                         job.checkpoint->OpenTensors());
   sources.push_back(job.original->shared_tensors());
   return Overlay(std::move(sources));
 }
@@ -43,7 +44,8 @@ std::vector<std::string> ArtifactTensors(const Job& job, const TensorSource& com
     if (replaced) left_out.insert(linear.module + ".weight");
   }
   // A tied head is the embedding; a second copy of it would be a tensor that readers do not expect.
-  if (job.original->config().tie_embeddings) left_out.insert(Cat(job.original->architecture().lm_head, ".weight"));
+  if (job.original->config().tie_embeddings)
+    left_out.insert(Cat(job.original->architecture().lm_head, ".weight"));
   std::vector<std::string> names;
   for (std::string& name : compressed.Names()) {
     if (!left_out.contains(name)) names.push_back(std::move(name));

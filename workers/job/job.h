@@ -1,5 +1,5 @@
-// A running job: what the stages hand to each other. Each stage is a function of its own file; engine.cc calls them in
-// order. For the engine's thread only.
+// A running job: what the stages hand to each other. Each stage is a function of its own file;
+// engine.cc calls them in order. For the engine's thread only.
 #pragma once
 
 #include <map>
@@ -18,7 +18,8 @@
 namespace swage {
 
 struct Job {
-  Job(Env* env_in, const EngineRequest& request_in, const EngineHooks& hooks, const SpanContext& span)
+  Job(Env* env_in, const EngineRequest& request_in, const EngineHooks& hooks,
+      const SpanContext& span)
       : env(env_in), request(request_in), supervisor(hooks, request_in.memory_limit_bytes, span) {}
 
   Env* env;
@@ -55,7 +56,8 @@ Status RunEvaluate(Job* job);
 // Fills the folder beside out_dir, and renames it into place. Returns the text of report.json.
 StatusOr<std::string> RunEncode(Job* job);
 
-// The compressed model as its blocks in the scratch folder and the original's other tensors make it, and those sources.
+// The compressed model as its blocks in the scratch folder and the original's other tensors make
+// it, and those sources.
 StatusOr<std::shared_ptr<TensorSource>> CompressedTensors(const Job& job);
 // Names of all tensors of the artifact.
 std::vector<std::string> ArtifactTensors(const Job& job, const TensorSource& compressed);

@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kScanElements = 4 << 20;
 
-// The manifest id, which is what the store would name this folder. A folder with links (a Hub cache) has no manifest:
-// then the names and digests of its files.
+// The manifest id, which is what the store would name this folder. A folder with links (a Hub
+// cache) has no manifest: then the names and digests of its files.
 StatusOr<Digest> FolderDigest(Env* env, const std::string& dir) {
   auto manifest = BuildManifest(env, dir, "model", nullptr);
   if (manifest.ok()) return manifest->Id();
@@ -31,18 +31,22 @@ Status PrepareModel(Job* job) {
   SWAGE_ASSIGN_OR_RETURN(job->original, Model::Open(job->env, job->request.model_dir));
   const ModelConfig& config = job->original->config();
   if (!config.quantization_json.empty()) {
-    return InvalidInput("MODEL_ALREADY_QUANTIZED", Cat(job->request.model_dir, " has a quantization_config"),
+    return InvalidInput("MODEL_ALREADY_QUANTIZED",
+                        Cat(job->request.model_dir, " has a quantization_config"),
                         "start from the original, dense model");
   }
   SWAGE_ASSIGN_OR_RETURN(job->plan, MakePlan(recipe, config));
   job->method = FindMethodImplementation(job->step().method);
   if (job->method == nullptr || recipe.steps.size() != 1) {
-    return InvalidInput("UNSUPPORTED_METHOD", Cat("method ", job->step().method, ", ", recipe.steps.size(), " steps"),
-                        "this build runs recipes of one step of a method that `swage methods` lists");
+    return InvalidInput(
+        "UNSUPPORTED_METHOD",
+        Cat("method ", job->step().method, ", ", recipe.steps.size(), " steps"),
+        "this build runs recipes of one step of a method that `swage methods` lists");
   }
   job->exporter = FindExporter(recipe.export_format);
   if (job->exporter == nullptr) {
-    return InvalidInput("UNKNOWN_EXPORT", Cat("export format '", recipe.export_format, "'"), "use compressed-tensors");
+    return InvalidInput("UNKNOWN_EXPORT", Cat("export format '", recipe.export_format, "'"),
+                        "use compressed-tensors");
   }
   SWAGE_ASSIGN_OR_RETURN(job->artifact_config_json, job->exporter->ConfigJson(config, job->plan));
   SWAGE_ASSIGN_OR_RETURN(job->artifact_config, ParseModelConfig(job->artifact_config_json));
@@ -58,7 +62,8 @@ StatusOr<std::string> TextFile(const Job& job, const std::string& path) {
   return it->second;
 }
 
-Status PrepareText(Job* job, const std::string& use, const TextWindows& section, const Tokenizer& tokenizer) {
+Status PrepareText(Job* job, const std::string& use, const TextWindows& section,
+                   const Tokenizer& tokenizer) {
   SWAGE_ASSIGN_OR_RETURN(std::string file, TextFile(*job, section.text));
   DataReport data{use, section.text};
   SWAGE_ASSIGN_OR_RETURN(data.bytes, job->env->FileSize(file));
@@ -70,9 +75,10 @@ Status PrepareText(Job* job, const std::string& use, const TextWindows& section,
   }
   job->data.push_back(data);
   SWAGE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, ReadTokens(job->env, tokenizer, file));
-  SWAGE_ASSIGN_OR_RETURN(WindowSet windows,
-                         MakeWindows(tokens, tokenizer, BosToken(job->original->config(), tokenizer), section.window,
-                                     section.samples));
+  SWAGE_ASSIGN_OR_RETURN(
+      WindowSet windows,
+      MakeWindows(tokens, tokenizer, BosToken(job->original->config(), tokenizer), section.window,
+                  section.samples));
   if (use == "evaluate") job->windows = std::move(windows);
   return absl::OkStatus();
 }
@@ -80,9 +86,12 @@ Status PrepareText(Job* job, const std::string& use, const TextWindows& section,
 Status PrepareTexts(Job* job) {
   const Recipe& recipe = job->plan.recipe;
   if (!recipe.evaluate && !recipe.calibrate) return absl::OkStatus();
-  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(job->env, job->request.model_dir));
-  if (recipe.calibrate) SWAGE_RETURN_IF_ERROR(PrepareText(job, "calibrate", *recipe.calibrate, *tokenizer));
-  if (recipe.evaluate) SWAGE_RETURN_IF_ERROR(PrepareText(job, "evaluate", *recipe.evaluate, *tokenizer));
+  SWAGE_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
+                         Tokenizer::Load(job->env, job->request.model_dir));
+  if (recipe.calibrate)
+    SWAGE_RETURN_IF_ERROR(PrepareText(job, "calibrate", *recipe.calibrate, *tokenizer));
+  if (recipe.evaluate)
+    SWAGE_RETURN_IF_ERROR(PrepareText(job, "evaluate", *recipe.evaluate, *tokenizer));
   return absl::OkStatus();
 }
 
@@ -91,7 +100,8 @@ Status CheckFinite(Job* job) {
   const std::vector<std::string> names = tensors.Names();
   Buffer<float> values(kScanElements);
   double total = 1, done = 0;
-  for (const std::string& name : names) total += static_cast<double>(tensors.Find(name)->bytes.size());
+  for (const std::string& name : names)
+    total += static_cast<double>(tensors.Find(name)->bytes.size());
   for (const std::string& name : names) {
     const TensorView view = *tensors.Find(name);
     if (!IsFloating(view.info->dtype)) continue;
@@ -101,8 +111,9 @@ Status CheckFinite(Job* job) {
       SWAGE_RETURN_IF_ERROR(ReadF32(job->ops.get(), view, at, now, values.data()));
       SWAGE_ASSIGN_OR_RETURN(bool finite, job->ops->AllFinite(now, values.data()));
       if (!finite) {
-        return InvalidInput("WEIGHTS_NOT_FINITE", Cat("tensor ", name, " holds NaN or infinity"),
-                            "the model is damaged, or its training diverged: use another checkpoint");
+        return InvalidInput(
+            "WEIGHTS_NOT_FINITE", Cat("tensor ", name, " holds NaN or infinity"),
+            "the model is damaged, or its training diverged: use another checkpoint");
       }
       SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
     }
@@ -120,8 +131,8 @@ Status CheckDisk(const Job& job) {
   const uint64_t needed = job.plan.estimate.artifact_bytes;
   if (free_bytes >= needed) return absl::OkStatus();
   return Error(StatusCode::kResourceExhausted, "DISK_FULL",
-               Cat("the artifact needs about ", HumanBytes(static_cast<double>(needed)), ", ", parent, " has ",
-                   HumanBytes(static_cast<double>(free_bytes)), " free"),
+               Cat("the artifact needs about ", HumanBytes(static_cast<double>(needed)), ", ",
+                   parent, " has ", HumanBytes(static_cast<double>(free_bytes)), " free"),
                "free space there, or choose another folder");
 }
 
@@ -130,13 +141,16 @@ void PlanProgress(Job* job) {
   ProgressModel& progress = job->supervisor.plan();
   const ModelConfig& config = job->original->config();
   double block_weights = 0, bytes = 0;
-  for (const LinearSpec& spec : job->original->linears()) block_weights += static_cast<double>(spec.out * spec.in);
+  for (const LinearSpec& spec : job->original->linears())
+    block_weights += static_cast<double>(spec.out * spec.in);
   for (const std::string& name : job->original->tensors().Names()) {
     bytes += static_cast<double>(job->original->tensors().Find(name)->bytes.size());
   }
-  for (int64_t i = 0; i < config.layers; ++i) progress.Add(Cat("block[", i, "]"), "block", block_weights / 1e8);
+  for (int64_t i = 0; i < config.layers; ++i)
+    progress.Add(Cat("block[", i, "]"), "block", block_weights / 1e8);
   if (job->windows) {
-    const double weights = block_weights * config.layers + static_cast<double>(config.vocab * config.hidden);
+    const double weights =
+        block_weights * config.layers + static_cast<double>(config.vocab * config.hidden);
     const double rows = static_cast<double>(job->windows->count * job->windows->tokens);
     progress.Add("evaluate", "evaluate", 2 * 2 * weights * rows / 1e11);
   }
@@ -148,7 +162,8 @@ void PlanProgress(Job* job) {
 Status RunLoad(Job* job) {
   SWAGE_RETURN_IF_ERROR(job->supervisor.Begin("load", "reading the model"));
   if (job->env->Exists(job->request.out_dir)) {
-    return InvalidInput("OUT_DIR_EXISTS", Cat(job->request.out_dir, " is already there"), "choose another folder");
+    return InvalidInput("OUT_DIR_EXISTS", Cat(job->request.out_dir, " is already there"),
+                        "choose another folder");
   }
   SWAGE_RETURN_IF_ERROR(PrepareModel(job));
   job->ops = NewCpuOps(job->request.threads);

@@ -47,14 +47,16 @@ double ProgressModel::Scale(const std::string& kind) const {
 
 double ProgressModel::Remaining() const {
   double remaining = 0;
-  for (const Stage& stage : stages_) remaining += (1 - stage.done) * stage.guess * Scale(stage.kind);
+  for (const Stage& stage : stages_)
+    remaining += (1 - stage.done) * stage.guess * Scale(stage.kind);
   return remaining;
 }
 
 double ProgressModel::Fraction() {
   const double elapsed = static_cast<double>(clock_->MonotonicNanos() - started_) * 1e-9;
   const double remaining = Remaining();
-  const bool all = std::all_of(stages_.begin(), stages_.end(), [](const Stage& s) { return s.done >= 1; });
+  const bool all =
+      std::all_of(stages_.begin(), stages_.end(), [](const Stage& s) { return s.done >= 1; });
   const double now = all ? 1 : std::min(elapsed / (elapsed + remaining + 1e-9), 0.999);
   fraction_ = std::max(fraction_, now);
   return fraction_;

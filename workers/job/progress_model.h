@@ -1,5 +1,5 @@
-// How far a job is and how long it will still take. Stages come with a guess of their seconds; what a kind of stage has
-// really taken replaces the guess for the rest of that kind.
+// How far a job is and how long it will still take. Stages come with a guess of their seconds; what
+// a kind of stage has really taken replaces the guess for the rest of that kind.
 #pragma once
 
 #include <map>
@@ -15,11 +15,11 @@ class ProgressModel {
   explicit ProgressModel(Clock* clock) : clock_(clock), started_(clock->MonotonicNanos()) {}
   void Add(const std::string& stage, const std::string& kind, double guessed_seconds);
   void Begin(const std::string& stage);
-  void Advance(double part);  // of the stage begun last, in [0, 1]
-  void Finish();              // of that stage
+  void Advance(double part);            // of the stage begun last, in [0, 1]
+  void Finish();                        // of that stage
   void Skip(const std::string& stage);  // done by an earlier attempt
 
-  double Fraction();          // of the whole job; never decreases, below 1 until all stages are finished
+  double Fraction();  // of the whole job; never decreases, below 1 until all stages are finished
   double EtaSeconds() const;  // < 0 while nothing has been measured
 
  private:

@@ -13,8 +13,13 @@ constexpr int64_t kMemoryNanos = 20'000'000;
 
 }  // namespace
 
-Supervisor::Supervisor(const EngineHooks& hooks, uint64_t memory_limit_bytes, const SpanContext& parent)
-    : hooks_(hooks), memory_limit_bytes_(memory_limit_bytes), parent_(parent), clock_(Clock::Real()), plan_(clock_) {}
+Supervisor::Supervisor(const EngineHooks& hooks, uint64_t memory_limit_bytes,
+                       const SpanContext& parent)
+    : hooks_(hooks),
+      memory_limit_bytes_(memory_limit_bytes),
+      parent_(parent),
+      clock_(Clock::Real()),
+      plan_(clock_) {}
 
 void Supervisor::Report(const std::string& message) {
   last_report_ = clock_->MonotonicNanos();
@@ -28,7 +33,8 @@ Status Supervisor::Begin(const std::string& stage, const std::string& message) {
   plan_.Begin(stage);
   peak_bytes_ = std::max(peak_bytes_, PeakResidentBytes());
   ResetPeak();
-  if (hooks_.tracer != nullptr) span_ = hooks_.tracer->Start(stage, parent_, {{"swage.stage", stage}});
+  if (hooks_.tracer != nullptr)
+    span_ = hooks_.tracer->Start(stage, parent_, {{"swage.stage", stage}});
   Report(message);
   HoldAt(stage);
   begun_ = clock_->MonotonicNanos();
@@ -71,6 +77,8 @@ void Supervisor::Advance(double part) {
   if (clock_->MonotonicNanos() - last_report_ >= kReportNanos) Report("");
 }
 
-void Supervisor::SetAttribute(const std::string& key, const std::string& value) { span_.SetAttribute(key, value); }
+void Supervisor::SetAttribute(const std::string& key, const std::string& value) {
+  span_.SetAttribute(key, value);
+}
 
 }  // namespace swage

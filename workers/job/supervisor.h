@@ -1,5 +1,5 @@
-// What every stage of a job shares: progress to the outside, cancellation, the memory limit, spans, measured times and
-// peaks. For the engine's thread only.
+// What every stage of a job shares: progress to the outside, cancellation, the memory limit, spans,
+// measured times and peaks. For the engine's thread only.
 #pragma once
 
 #include <map>

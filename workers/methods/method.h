@@ -1,5 +1,5 @@
-// The implementation side of the catalog: every row of workers/catalog has one Method, joined by id (a test checks both
-// ways). A method's run and its own check of the result live in one file.
+// The implementation side of the catalog: every row of workers/catalog has one Method, joined by id
+// (a test checks both ways). A method's run and its own check of the result live in one file.
 #pragma once
 
 #include <map>
@@ -26,9 +26,10 @@ class Method {
   virtual std::string_view id() const = 0;
   // Deterministic within a numerics class: the result depends on the task alone.
   virtual StatusOr<QuantizedLinear> Quantize(Ops* ops, const LinearTask& task) const = 0;
-  // What must hold of every result, checked on the values that the codes stand for, `dequantized` [out, in].
-  // INTERNAL when it does not: a bug or broken memory, never the user's fault.
-  virtual Status Verify(const LinearTask& task, const QuantizedLinear& result, const float* dequantized) const = 0;
+  // What must hold of every result, checked on the values that the codes stand for, `dequantized`
+  // [out, in]. INTERNAL when it does not: a bug or broken memory, never the user's fault.
+  virtual Status Verify(const LinearTask& task, const QuantizedLinear& result,
+                        const float* dequantized) const = 0;
 };
 
 }  // namespace swage

@@ -34,14 +34,18 @@ Json BitsJson(const JobReport& report) {
   uint64_t quantized = 0;
   for (const LayerReport& layer : report.layers) quantized += layer.stored_bytes;
   uint64_t weights = Total(report.artifact_bytes);
-  if (auto it = report.artifact_bytes.find("files"); it != report.artifact_bytes.end()) weights -= it->second;
+  if (auto it = report.artifact_bytes.find("files"); it != report.artifact_bytes.end())
+    weights -= it->second;
   Json bits;
-  bits["effective"] = Ratio(8.0 * static_cast<double>(quantized), static_cast<double>(report.quantized_weights));
-  bits["whole_model"] = Ratio(8.0 * static_cast<double>(weights), static_cast<double>(report.all_weights));
+  bits["effective"] =
+      Ratio(8.0 * static_cast<double>(quantized), static_cast<double>(report.quantized_weights));
+  bits["whole_model"] =
+      Ratio(8.0 * static_cast<double>(weights), static_cast<double>(report.all_weights));
   bits["quantized_weights"] = report.quantized_weights;
   bits["all_weights"] = report.all_weights;
-  bits["note"] = "effective: stored bits per weight over the quantized linears, scales and zero points "
-                 "included; whole_model: over all tensors";
+  bits["note"] =
+      "effective: stored bits per weight over the quantized linears, scales and zero points "
+      "included; whole_model: over all tensors";
   return bits;
 }
 
@@ -76,26 +80,35 @@ Json QualityJson(const JobReport& report) {
   protocol["scored_bytes"] = q.bytes;
   protocol["bos"] = q.bos;
   protocol["compute"] = "f32";
-  protocol["method"] = "non-overlapping windows of the whole text's tokens, tail dropped, BOS before each; natural log, "
-                       "f32 log-softmax over the whole vocabulary, f64 sum; exp of the mean over all scored tokens";
+  protocol["method"] =
+      "non-overlapping windows of the whole text's tokens, tail dropped, BOS before each; natural "
+      "log, "
+      "f32 log-softmax over the whole vocabulary, f64 sum; exp of the mean over all scored tokens";
   Json& perplexity = quality["perplexity"];
   perplexity["original"] = std::exp(q.original_nll);
   perplexity["compressed"] = std::exp(q.compressed_nll);
   perplexity["protocol"] = protocol;
   quality["nll"] = {{"original", q.original_nll}, {"compressed", q.compressed_nll}};
-  quality["bits_per_byte"] = {{"original", q.original_bits_per_byte}, {"compressed", q.compressed_bits_per_byte}};
+  quality["bits_per_byte"] = {{"original", q.original_bits_per_byte},
+                              {"compressed", q.compressed_bits_per_byte}};
   quality["kl"] = q.kl;
   quality["top1_agreement"] = q.top1_agreement;
-  quality["note"] = "kl: mean over the scored tokens of KL(original || compressed) in nats; top1_agreement: share of "
-                    "them with the same most likely token; the compressed model runs as exported, rounded activations "
-                    "included";
+  quality["note"] =
+      "kl: mean over the scored tokens of KL(original || compressed) in nats; top1_agreement: "
+      "share of "
+      "them with the same most likely token; the compressed model runs as exported, rounded "
+      "activations "
+      "included";
   return quality;
 }
 
 Json DataJson(const JobReport& report) {
   Json data = Json::array();
   for (const DataReport& item : report.data) {
-    data.push_back({{"use", item.use}, {"path", item.path}, {"sha256", item.sha256.Hex()}, {"bytes", item.bytes}});
+    data.push_back({{"use", item.use},
+                    {"path", item.path},
+                    {"sha256", item.sha256.Hex()},
+                    {"bytes", item.bytes}});
   }
   return data;
 }
@@ -141,7 +154,8 @@ std::string ReportJson(const JobReport& report) {
   root["layers"] = LayersJson(report);
   root["stages"] = Json::array();
   for (const StageReport& stage : report.stages) {
-    root["stages"].push_back({{"name", stage.name}, {"seconds", stage.seconds}, {"peak_bytes", stage.peak_bytes}});
+    root["stages"].push_back(
+        {{"name", stage.name}, {"seconds", stage.seconds}, {"peak_bytes", stage.peak_bytes}});
   }
   return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -1,5 +1,5 @@
-// report.json of an artifact (docs/formats/report.md is its schema). Every figure is measured by the job that writes it;
-// what was not measured is null, with the reason beside it.
+// report.json of an artifact (docs/formats/report.md is its schema). Every figure is measured by
+// the job that writes it; what was not measured is null, with the reason beside it.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@ namespace swage {
 
 struct LayerReport {
   std::string module;
-  std::vector<int64_t> shape;     // [out, in]
-  std::string scheme;             // "int4 symmetric, group of 128"
-  std::string activations;        // "int8 token dynamic" or ""
-  double error2 = 0, norm2 = 0;   // sums over the weights of (w - w')^2 and w^2
-  uint64_t stored_bytes = 0;      // codes, scales and zero points
+  std::vector<int64_t> shape;    // [out, in]
+  std::string scheme;            // "int4 symmetric, group of 128"
+  std::string activations;       // "int8 token dynamic" or ""
+  double error2 = 0, norm2 = 0;  // sums over the weights of (w - w')^2 and w^2
+  uint64_t stored_bytes = 0;     // codes, scales and zero points
 };
 
 struct StageReport {
@@ -52,15 +52,16 @@ struct JobReport {
   std::map<std::string, std::string> versions;  // "swage", "method.rtn", "report"
   std::string numerics_class;
   std::vector<DataReport> data;
-  std::map<std::string, uint64_t> original_bytes, artifact_bytes;  // by class of tensor; "files": all that is no weight
-  int64_t quantized_weights = 0, all_weights = 0;                  // numbers of parameters
+  std::map<std::string, uint64_t> original_bytes,
+      artifact_bytes;  // by class of tensor; "files": all that is no weight
+  int64_t quantized_weights = 0, all_weights = 0;  // numbers of parameters
   std::vector<LayerReport> layers;
   std::optional<QualityReport> quality;
   std::vector<StageReport> stages;
 };
 
-// The class of a tensor for bytes.by_class: "codes", "scales", "zero_points", "shapes", "embedding", "head", "norms",
-// "biases", "linears" (not quantized), "other".
+// The class of a tensor for bytes.by_class: "codes", "scales", "zero_points", "shapes",
+// "embedding", "head", "norms", "biases", "linears" (not quantized), "other".
 std::string TensorClass(std::string_view name, const std::vector<std::string>& quantized_modules,
                         const std::vector<std::string>& linear_modules, std::string_view embedding,
                         std::string_view head);

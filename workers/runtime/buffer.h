@@ -23,8 +23,8 @@ class Buffer {
   }
   ~Buffer() { std::free(data_); }
 
-  // What it held is lost when it grows. Sizes come from checked configurations, so failure means that the machine has
-  // no memory left.
+  // What it held is lost when it grows. Sizes come from checked configurations, so failure means
+  // that the machine has no memory left.
   void Resize(int64_t size) {
     SWAGE_CHECK(size >= 0, "negative size of a buffer");
     if (size > capacity_) {

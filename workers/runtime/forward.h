@@ -1,5 +1,6 @@
-// One decoder block of the Llama family, run on rows of hidden states: RMSNorm, rotary causal attention with grouped
-// queries, SwiGLU (Touvron et al. 2023, "LLaMA"; Su et al. 2021, RoFormer; Shazeer 2020, GLU variants).
+// One decoder block of the Llama family, run on rows of hidden states: RMSNorm, rotary causal
+// attention with grouped queries, SwiGLU (Touvron et al. 2023, "LLaMA"; Su et al. 2021, RoFormer;
+// Shazeer 2020, GLU variants).
 #pragma once
 
 #include <vector>
@@ -13,7 +14,8 @@ class Forward {
  public:
   Forward(Ops* ops, const ModelConfig& config);
 
-  // hidden[windows * tokens, H], in place. Rows of a window are consecutive; positions start at 0 in each.
+  // hidden[windows * tokens, H], in place. Rows of a window are consecutive; positions start at 0
+  // in each.
   Status RunBlock(const Block& block, int64_t windows, int64_t tokens, float* hidden);
   // Final norm and lm_head: logits[rows, vocab].
   Status RunHead(const Head& head, int64_t rows, const float* hidden, float* logits);

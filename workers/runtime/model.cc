@@ -14,11 +14,13 @@ StatusOr<std::unique_ptr<Model>> Model::Open(Env* env, const std::string& dir) {
   return FromParts(std::move(config).value(), std::move(tensors));
 }
 
-StatusOr<std::unique_ptr<Model>> Model::FromParts(ModelConfig config, std::shared_ptr<TensorSource> tensors) {
+StatusOr<std::unique_ptr<Model>> Model::FromParts(ModelConfig config,
+                                                  std::shared_ptr<TensorSource> tensors) {
   std::unique_ptr<Model> model(new Model());
   model->architecture_ = FindArchitecture(config.architecture);
   if (model->architecture_ == nullptr) {
-    return InvalidInput("UNKNOWN_ARCHITECTURE", Cat("architecture ", config.architecture, " is not known"));
+    return InvalidInput("UNKNOWN_ARCHITECTURE",
+                        Cat("architecture ", config.architecture, " is not known"));
   }
   SWAGE_ASSIGN_OR_RETURN(model->quantization_, QuantizationConfig::Parse(config.quantization_json));
   if (model->quantization_.empty()) {
@@ -41,9 +43,11 @@ LinearSpec Model::head_spec() const {
   return spec;
 }
 
-Status Model::ReadWeight(Ops* ops, const std::string& module, int64_t out, int64_t in, float* w) const {
+Status Model::ReadWeight(Ops* ops, const std::string& module, int64_t out, int64_t in,
+                         float* w) const {
   if (const LinearScheme* scheme = quantization_.SchemeOf(module); scheme != nullptr) {
-    SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, ReadQuantizedLinear(ops, *tensors_, module, *scheme, out, in));
+    SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
+                           ReadQuantizedLinear(ops, *tensors_, module, *scheme, out, in));
     return ops->Dequantize(q.Args(), w);
   }
   SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, module + ".weight", {out, in}));
@@ -68,14 +72,16 @@ StatusOr<Linear> Model::LoadLinear(Ops* ops, const std::string& module, const Li
   if (scheme != nullptr) linear.activations = scheme->activations;
   linear.f32.Resize(spec.out * spec.in);
   if (embedding) {
-    SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, module + ".weight", {spec.out, spec.in}));
+    SWAGE_ASSIGN_OR_RETURN(TensorView view,
+                           FindTensor(*tensors_, module + ".weight", {spec.out, spec.in}));
     SWAGE_RETURN_IF_ERROR(ReadF32(ops, view, 0, spec.out * spec.in, linear.f32.data()));
   } else {
     SWAGE_RETURN_IF_ERROR(ReadWeight(ops, module, spec.out, spec.in, linear.f32.data()));
   }
   if (compute == Compute::kBF16) {
     linear.bf16.Resize(spec.out * spec.in);
-    SWAGE_RETURN_IF_ERROR(ops->CastFromF32(spec.out * spec.in, linear.f32.data(), DType::kBF16, linear.bf16.data()));
+    SWAGE_RETURN_IF_ERROR(
+        ops->CastFromF32(spec.out * spec.in, linear.f32.data(), DType::kBF16, linear.bf16.data()));
     linear.f32 = Buffer<float>();
   }
   if (spec.bias) {
@@ -88,7 +94,8 @@ StatusOr<Block> Model::LoadBlock(Ops* ops, int64_t layer, Compute compute) const
   Block block;
   const std::string prefix = BlockPrefix(config_, layer);
   for (const LinearSpec& spec : linears_) {
-    SWAGE_ASSIGN_OR_RETURN(block.linears[spec.module], LoadLinear(ops, prefix + spec.module, spec, compute));
+    SWAGE_ASSIGN_OR_RETURN(block.linears[spec.module],
+                           LoadLinear(ops, prefix + spec.module, spec, compute));
   }
   for (std::string_view norm : architecture_->norms) {
     SWAGE_ASSIGN_OR_RETURN(block.norms[std::string(norm)],
@@ -99,7 +106,8 @@ StatusOr<Block> Model::LoadBlock(Ops* ops, int64_t layer, Compute compute) const
 
 StatusOr<Head> Model::LoadHead(Ops* ops, Compute compute) const {
   Head head;
-  SWAGE_ASSIGN_OR_RETURN(head.norm, LoadVector(ops, Cat(architecture_->final_norm, ".weight"), config_.hidden));
+  SWAGE_ASSIGN_OR_RETURN(
+      head.norm, LoadVector(ops, Cat(architecture_->final_norm, ".weight"), config_.hidden));
   const LinearSpec spec = head_spec();
   SWAGE_ASSIGN_OR_RETURN(head.linear, LoadLinear(ops, spec.module, spec, compute));
   return head;
@@ -107,12 +115,14 @@ StatusOr<Head> Model::LoadHead(Ops* ops, Compute compute) const {
 
 Status Model::Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const {
   const std::string name = Cat(architecture_->embedding, ".weight");
-  SWAGE_ASSIGN_OR_RETURN(TensorView table, FindTensor(*tensors_, name, {config_.vocab, config_.hidden}));
+  SWAGE_ASSIGN_OR_RETURN(TensorView table,
+                         FindTensor(*tensors_, name, {config_.vocab, config_.hidden}));
   for (int64_t r = 0; r < rows; ++r) {
     if (ids[r] < 0 || ids[r] >= config_.vocab) {
-      return InvalidInput("TOKEN_OUT_OF_RANGE", Cat("token ", ids[r], " of the text, but the model knows ",
-                                                    config_.vocab, " tokens"),
-                          "check that tokenizer.json belongs to this model");
+      return InvalidInput(
+          "TOKEN_OUT_OF_RANGE",
+          Cat("token ", ids[r], " of the text, but the model knows ", config_.vocab, " tokens"),
+          "check that tokenizer.json belongs to this model");
     }
   }
   const DType type = table.info->dtype;
@@ -121,7 +131,8 @@ Status Model::Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const 
     return ops->Embed(rows, config_.hidden, config_.vocab, ids, table.bytes.data(), type, y);
   }
   for (int64_t r = 0; r < rows; ++r) {
-    SWAGE_RETURN_IF_ERROR(ReadF32(ops, table, ids[r] * config_.hidden, config_.hidden, y + r * config_.hidden));
+    SWAGE_RETURN_IF_ERROR(
+        ReadF32(ops, table, ids[r] * config_.hidden, config_.hidden, y + r * config_.hidden));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
-// A decoder-only model that can be run: configuration, architecture row, where its tensors are, and how its linears are
-// quantized. Nothing is resident: blocks are loaded one at a time (docs: DESIGN 6, block streaming).
+// A decoder-only model that can be run: configuration, architecture row, where its tensors are, and
+// how its linears are quantized. Nothing is resident: blocks are loaded one at a time (docs: DESIGN
+// 6, block streaming).
 //
 //   SWAGE_ASSIGN_OR_RETURN(auto model, Model::Open(env, dir));
 //   SWAGE_ASSIGN_OR_RETURN(Block block, model->LoadBlock(ops, 0, Compute::kF32));
@@ -18,20 +19,21 @@
 
 namespace swage {
 
-// f32: everything. bf16: weights and the inputs of matrix products are bf16; sums, norms, attention and the residual
-// stream stay f32.
+// f32: everything. bf16: weights and the inputs of matrix products are bf16; sums, norms, attention
+// and the residual stream stay f32.
 enum class Compute { kF32, kBF16 };
 
 struct Linear {
   int64_t out = 0, in = 0;
-  Buffer<float> f32;          // [out, in]; one of the two is filled
+  Buffer<float> f32;  // [out, in]; one of the two is filled
   Buffer<uint16_t> bf16;
-  Buffer<float> bias;         // [out] or empty
-  std::string activations;    // "" or the format to which each input row is rounded first
+  Buffer<float> bias;       // [out] or empty
+  std::string activations;  // "" or the format to which each input row is rounded first
 };
 
 struct Block {
-  std::map<std::string, Linear, std::less<>> linears;      // by module within the block: "self_attn.q_proj"
+  std::map<std::string, Linear, std::less<>>
+      linears;  // by module within the block: "self_attn.q_proj"
   std::map<std::string, Buffer<float>, std::less<>> norms;  // "input_layernorm"
 };
 
@@ -42,10 +44,11 @@ struct Head {
 
 class Model {
  public:
-  // Reads config.json and maps the weights. Dense models are checked by ValidateModel; the linears of compressed-tensors
-  // artifacts when they are loaded.
+  // Reads config.json and maps the weights. Dense models are checked by ValidateModel; the linears
+  // of compressed-tensors artifacts when they are loaded.
   static StatusOr<std::unique_ptr<Model>> Open(Env* env, const std::string& dir);
-  static StatusOr<std::unique_ptr<Model>> FromParts(ModelConfig config, std::shared_ptr<TensorSource> tensors);
+  static StatusOr<std::unique_ptr<Model>> FromParts(ModelConfig config,
+                                                    std::shared_ptr<TensorSource> tensors);
 
   const ModelConfig& config() const { return config_; }
   const Architecture& architecture() const { return *architecture_; }
@@ -60,14 +63,16 @@ class Model {
   StatusOr<Head> LoadHead(Ops* ops, Compute compute) const;
   // y[rows, hidden] in f32.
   Status Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const;
-  // The effective f32 weight [out, in] of one linear, dequantized if need be. `module` is the full name.
+  // The effective f32 weight [out, in] of one linear, dequantized if need be. `module` is the full
+  // name.
   Status ReadWeight(Ops* ops, const std::string& module, int64_t out, int64_t in, float* w) const;
   // Advice to the kernel that a block's pages are not needed for now.
   void ReleaseBlock(int64_t layer) const;
 
  private:
   Model() = default;
-  StatusOr<Linear> LoadLinear(Ops* ops, const std::string& module, const LinearSpec& spec, Compute compute) const;
+  StatusOr<Linear> LoadLinear(Ops* ops, const std::string& module, const LinearSpec& spec,
+                              Compute compute) const;
   StatusOr<Buffer<float>> LoadVector(Ops* ops, const std::string& name, int64_t size) const;
 
   ModelConfig config_;

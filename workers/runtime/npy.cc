@@ -2,14 +2,16 @@
 
 namespace swage {
 
-StatusOr<NpyWriter> NpyWriter::Create(Env* env, const std::string& path, int64_t rows, int64_t columns) {
+StatusOr<NpyWriter> NpyWriter::Create(Env* env, const std::string& path, int64_t rows,
+                                      int64_t columns) {
   NpyWriter writer;
   writer.env_ = env;
   writer.path_ = path;
   writer.rows_ = rows;
   writer.columns_ = columns;
   SWAGE_ASSIGN_OR_RETURN(writer.file_, env->NewWritableFile(path + ".tmp"));
-  std::string dict = Cat("{'descr': '<f4', 'fortran_order': False, 'shape': (", rows, ", ", columns, "), }");
+  std::string dict =
+      Cat("{'descr': '<f4', 'fortran_order': False, 'shape': (", rows, ", ", columns, "), }");
   const size_t fixed = 10;  // magic, version, length of the header
   dict.append(63 - (fixed + dict.size()) % 64, ' ');
   dict.push_back('\n');
@@ -22,7 +24,8 @@ StatusOr<NpyWriter> NpyWriter::Create(Env* env, const std::string& path, int64_t
 
 Status NpyWriter::Append(const float* values, int64_t rows) {
   written_ += rows;
-  return file_->Append({reinterpret_cast<const char*>(values), static_cast<size_t>(rows * columns_) * 4});
+  return file_->Append(
+      {reinterpret_cast<const char*>(values), static_cast<size_t>(rows * columns_) * 4});
 }
 
 Status NpyWriter::Finish() {

@@ -11,7 +11,8 @@ namespace swage {
 class NpyWriter {
  public:
   // Writes to `path`.tmp until Finish.
-  static StatusOr<NpyWriter> Create(Env* env, const std::string& path, int64_t rows, int64_t columns);
+  static StatusOr<NpyWriter> Create(Env* env, const std::string& path, int64_t rows,
+                                    int64_t columns);
   Status Append(const float* values, int64_t rows);
   Status Finish();  // syncs and renames; all rows must have been appended
 

@@ -10,9 +10,10 @@ namespace {
 using Json = nlohmann::json;
 
 Status Unsupported(std::string_view key, std::string_view what) {
-  return InvalidInput("UNSUPPORTED_QUANTIZATION", Cat("quantization_config.", key, ": ", what),
-                      "Swage runs compressed-tensors artifacts with int4, int8 or fp8_e4m3 weights and dynamic "
-                      "per-token activations");
+  return InvalidInput(
+      "UNSUPPORTED_QUANTIZATION", Cat("quantization_config.", key, ": ", what),
+      "Swage runs compressed-tensors artifacts with int4, int8 or fp8_e4m3 weights and dynamic "
+      "per-token activations");
 }
 
 // "" when absent, null or of another type.
@@ -45,7 +46,8 @@ StatusOr<std::vector<std::string>> Names(const Json& array, std::string_view whe
   for (const Json& item : array) {
     if (!item.is_string()) return Unsupported(where, "holds something else than text");
     names.push_back(item.get<std::string>());
-    if (StartsWith(names.back(), "re:")) return Unsupported(where, Cat("regular expression ", names.back()));
+    if (StartsWith(names.back(), "re:"))
+      return Unsupported(where, Cat("regular expression ", names.back()));
   }
   return names;
 }
@@ -54,7 +56,8 @@ StatusOr<std::string> ActivationsOf(const Json& group, std::string_view where) {
   auto it = group.find("input_activations");
   if (it == group.end() || it->is_null()) return std::string();
   if (!it->is_object()) return Unsupported(where, "input_activations is no object");
-  if (!BoolAt(*it, "dynamic", false) || TextAt(*it, "strategy") != "token" || !BoolAt(*it, "symmetric", true)) {
+  if (!BoolAt(*it, "dynamic", false) || TextAt(*it, "strategy") != "token" ||
+      !BoolAt(*it, "symmetric", true)) {
     return Unsupported(where, "input_activations that are not dynamic, symmetric and per token");
   }
   SWAGE_ASSIGN_OR_RETURN(std::string format, FormatOf(*it, where));
@@ -62,7 +65,8 @@ StatusOr<std::string> ActivationsOf(const Json& group, std::string_view where) {
   return format;
 }
 
-StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_format, std::string_view where) {
+StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_format,
+                                     std::string_view where) {
   LinearScheme scheme;
   auto weights = group.find("weights");
   if (weights == group.end() || !weights->is_object()) return Unsupported(where, "has no weights");
@@ -73,15 +77,19 @@ StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_f
   scheme.granularity = TextAt(*weights, "strategy");
   scheme.group_size = IntAt(*weights, "group_size");
   scheme.storage = TextAt(group, "format").empty() ? top_format : TextAt(group, "format");
-  if (scheme.granularity != "tensor" && scheme.granularity != "channel" && scheme.granularity != "group") {
+  if (scheme.granularity != "tensor" && scheme.granularity != "channel" &&
+      scheme.granularity != "group") {
     return Unsupported(where, Cat("strategy '", scheme.granularity, "'"));
   }
-  if (scheme.granularity == "group" && scheme.group_size <= 0) return Unsupported(where, "group without group_size");
+  if (scheme.granularity == "group" && scheme.group_size <= 0)
+    return Unsupported(where, "group without group_size");
   const std::string actorder = TextAt(*weights, "actorder");
-  if (actorder == "group" || actorder == "dynamic") return Unsupported(where, Cat("actorder ", actorder));
+  if (actorder == "group" || actorder == "dynamic")
+    return Unsupported(where, Cat("actorder ", actorder));
   const bool is_float = scheme.format == "fp8_e4m3";
-  const bool known = is_float ? scheme.storage == "float-quantized"
-                              : scheme.storage == "pack-quantized" || scheme.storage == "int-quantized";
+  const bool known = is_float
+                         ? scheme.storage == "float-quantized"
+                         : scheme.storage == "pack-quantized" || scheme.storage == "int-quantized";
   if (!known) return Unsupported(where, Cat("format '", scheme.storage, "' with ", scheme.format));
   if (is_float && !scheme.symmetric) return Unsupported(where, "asymmetric fp8");
   return scheme;
@@ -92,7 +100,8 @@ StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_f
 StatusOr<QuantizationConfig> QuantizationConfig::Parse(std::string_view json) {
   QuantizationConfig config;
   if (json.empty()) return config;
-  SWAGE_ASSIGN_OR_RETURN(Json root, ParseJsonTree(json, "UNSUPPORTED_QUANTIZATION", "quantization_config"));
+  SWAGE_ASSIGN_OR_RETURN(Json root,
+                         ParseJsonTree(json, "UNSUPPORTED_QUANTIZATION", "quantization_config"));
   if (!root.is_object()) return Unsupported("", "is no object");
   if (TextAt(root, "quant_method") != "compressed-tensors") {
     return Unsupported("quant_method", Cat("'", TextAt(root, "quant_method"), "'"));
@@ -108,7 +117,8 @@ StatusOr<QuantizationConfig> QuantizationConfig::Parse(std::string_view json) {
   }
   for (const auto& [name, group] : root["config_groups"].items()) {
     const std::string where = Cat("config_groups.", name);
-    if (!group.is_object() || !group.contains("targets")) return Unsupported(where, "has no targets");
+    if (!group.is_object() || !group.contains("targets"))
+      return Unsupported(where, "has no targets");
     Group parsed;
     SWAGE_ASSIGN_OR_RETURN(parsed.targets, Names(group["targets"], where));
     SWAGE_ASSIGN_OR_RETURN(parsed.scheme, SchemeOfGroup(group, TextAt(root, "format"), where));

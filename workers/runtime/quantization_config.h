@@ -1,5 +1,6 @@
-// The quantization_config of a compressed-tensors artifact (reference/quantize-prune.md 1.7), as far as Swage runs it:
-// which scheme each linear has. Hostile input: what is not understood is an error, never a silently dense linear.
+// The quantization_config of a compressed-tensors artifact (reference/quantize-prune.md 1.7), as
+// far as Swage runs it: which scheme each linear has. Hostile input: what is not understood is an
+// error, never a silently dense linear.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +14,20 @@
 namespace swage {
 
 struct LinearScheme {
-  std::string storage;      // "pack-quantized", "int-quantized", "float-quantized"
-  std::string format;       // "int4", "int8", "fp8_e4m3"
+  std::string storage;  // "pack-quantized", "int-quantized", "float-quantized"
+  std::string format;   // "int4", "int8", "fp8_e4m3"
   int bits = 0;
   std::string granularity;  // "tensor", "channel", "group"
   int64_t group_size = 0;   // for "group"
   bool symmetric = true;
-  std::string activations;  // "" or the format to which each token's inputs are rounded: "int8", "fp8_e4m3"
+  std::string
+      activations;  // "" or the format to which each token's inputs are rounded: "int8", "fp8_e4m3"
 };
 
 class QuantizationConfig {
  public:
-  // "" gives a configuration without schemes. Errors: UNSUPPORTED_QUANTIZATION, naming the key and the value.
+  // "" gives a configuration without schemes. Errors: UNSUPPORTED_QUANTIZATION, naming the key and
+  // the value.
   static StatusOr<QuantizationConfig> Parse(std::string_view json);
   bool empty() const { return groups_.empty(); }
   // nullptr: the linear is dense.

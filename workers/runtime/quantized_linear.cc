@@ -16,8 +16,9 @@ QuantizeArgs QuantizedLinear::Args() {
   return args;
 }
 
-StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format, std::string_view granularity,
-                                              int64_t group_size, bool symmetric, int64_t out, int64_t in) {
+StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format,
+                                              std::string_view granularity, int64_t group_size,
+                                              bool symmetric, int64_t out, int64_t in) {
   QuantizedLinear q;
   q.out = out;
   q.in = in;
@@ -26,7 +27,8 @@ StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format, std::st
   q.symmetric = symmetric;
   q.format = format;
   if (q.group <= 0 || in % q.group != 0) {
-    return InvalidInput("GROUP_DOES_NOT_DIVIDE", Cat("groups of ", q.group, " do not divide ", in, " inputs"),
+    return InvalidInput("GROUP_DOES_NOT_DIVIDE",
+                        Cat("groups of ", q.group, " do not divide ", in, " inputs"),
                         "choose a group size that divides the inputs, or granularity channel");
   }
   q.codes.resize(out * in);

@@ -13,20 +13,23 @@ namespace swage {
 
 struct QuantizedLinear {
   int64_t out = 0, in = 0;
-  int64_t group = 0;           // columns that share a scale; `in` when the whole row (or the whole tensor) does
+  int64_t group =
+      0;  // columns that share a scale; `in` when the whole row (or the whole tensor) does
   bool per_tensor = false;
   bool symmetric = true;
-  std::string format;          // kernels/numeric id
-  std::vector<int8_t> codes;   // [out, in]: integers, or the bits of an fp8 value
-  std::vector<float> scales;   // [out, in / group], or [1]
-  std::vector<int8_t> zeros;   // as scales; empty when symmetric
+  std::string format;         // kernels/numeric id
+  std::vector<int8_t> codes;  // [out, in]: integers, or the bits of an fp8 value
+  std::vector<float> scales;  // [out, in / group], or [1]
+  std::vector<int8_t> zeros;  // as scales; empty when symmetric
 
   int64_t groups() const { return per_tensor ? 1 : in / group; }  // scales a row
-  QuantizeArgs Args();         // pointers into this
+  QuantizeArgs Args();                                            // pointers into this
 };
 
-// Sized and ready for Ops::Quantize. `group_size` counts only for granularity "group". Errors: GROUP_DOES_NOT_DIVIDE.
-StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format, std::string_view granularity,
-                                              int64_t group_size, bool symmetric, int64_t out, int64_t in);
+// Sized and ready for Ops::Quantize. `group_size` counts only for granularity "group". Errors:
+// GROUP_DOES_NOT_DIVIDE.
+StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format,
+                                              std::string_view granularity, int64_t group_size,
+                                              bool symmetric, int64_t out, int64_t in);
 
 }  // namespace swage

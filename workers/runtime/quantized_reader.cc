@@ -11,8 +11,8 @@ StatusOr<TensorView> Typed(const TensorSource& source, const std::string& name, 
                            const std::vector<int64_t>& shape) {
   SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(source, name, shape));
   if (view.info->dtype != dtype) {
-    return InvalidInput("TENSOR_DTYPE",
-                        Cat(name, " is ", DTypeName(view.info->dtype), ", its format implies ", DTypeName(dtype)));
+    return InvalidInput("TENSOR_DTYPE", Cat(name, " is ", DTypeName(view.info->dtype),
+                                            ", its format implies ", DTypeName(dtype)));
   }
   return view;
 }
@@ -23,28 +23,32 @@ std::vector<int32_t> CopyWords(const TensorView& view) {
   return words;
 }
 
-Status ReadCodes(Ops* ops, const TensorSource& source, const std::string& module, const LinearScheme& scheme,
-                 QuantizedLinear* q) {
+Status ReadCodes(Ops* ops, const TensorSource& source, const std::string& module,
+                 const LinearScheme& scheme, QuantizedLinear* q) {
   if (scheme.storage == "pack-quantized") {
-    SWAGE_ASSIGN_OR_RETURN(TensorView shape, Typed(source, module + ".weight_shape", DType::kI64, {2}));
+    SWAGE_ASSIGN_OR_RETURN(TensorView shape,
+                           Typed(source, module + ".weight_shape", DType::kI64, {2}));
     int64_t stored[2];
     std::memcpy(stored, shape.bytes.data(), sizeof stored);
     if (stored[0] != q->out || stored[1] != q->in) {
-      return InvalidInput("TENSOR_SHAPE", Cat(module, ".weight_shape says [", stored[0], ", ", stored[1],
-                                              "], the configuration implies [", q->out, ", ", q->in, "]"));
+      return InvalidInput("TENSOR_SHAPE",
+                          Cat(module, ".weight_shape says [", stored[0], ", ", stored[1],
+                              "], the configuration implies [", q->out, ", ", q->in, "]"));
     }
     SWAGE_ASSIGN_OR_RETURN(TensorView packed, Typed(source, module + ".weight_packed", DType::kI32,
                                                     {q->out, Words(q->in, scheme.bits)}));
     return ops->UnpackRows(q->out, q->in, scheme.bits, CopyWords(packed).data(), q->codes.data());
   }
   const DType dtype = scheme.storage == "float-quantized" ? DType::kF8E4M3 : DType::kI8;
-  SWAGE_ASSIGN_OR_RETURN(TensorView view, Typed(source, module + ".weight", dtype, {q->out, q->in}));
+  SWAGE_ASSIGN_OR_RETURN(TensorView view,
+                         Typed(source, module + ".weight", dtype, {q->out, q->in}));
   std::memcpy(q->codes.data(), view.bytes.data(), view.bytes.size());
   return absl::OkStatus();
 }
 
 // Packed along the rows: word [w, g] holds codes of rows w*32/bits onwards of group g.
-Status ReadPackedZeros(Ops* ops, const TensorSource& source, const std::string& name, int bits, QuantizedLinear* q) {
+Status ReadPackedZeros(Ops* ops, const TensorSource& source, const std::string& name, int bits,
+                       QuantizedLinear* q) {
   const int64_t rows = Words(q->out, bits), groups = q->groups();
   SWAGE_ASSIGN_OR_RETURN(TensorView view, Typed(source, name, DType::kI32, {rows, groups}));
   const std::vector<int32_t> words = CopyWords(view);
@@ -62,10 +66,12 @@ Status ReadPackedZeros(Ops* ops, const TensorSource& source, const std::string& 
 
 }  // namespace
 
-StatusOr<QuantizedLinear> ReadQuantizedLinear(Ops* ops, const TensorSource& source, const std::string& module,
-                                              const LinearScheme& scheme, int64_t out, int64_t in) {
-  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size,
-                                                                scheme.symmetric, out, in));
+StatusOr<QuantizedLinear> ReadQuantizedLinear(Ops* ops, const TensorSource& source,
+                                              const std::string& module, const LinearScheme& scheme,
+                                              int64_t out, int64_t in) {
+  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
+                         MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size,
+                                             scheme.symmetric, out, in));
   SWAGE_RETURN_IF_ERROR(ReadCodes(ops, source, module, scheme, &q));
   const std::vector<int64_t> grid =
       q.per_tensor ? std::vector<int64_t>{1} : std::vector<int64_t>{out, q.groups()};

@@ -1,4 +1,5 @@
-// Reads a linear stored by compressed-tensors (layouts: reference/quantize-prune.md 1.8): codes, scales, zero points.
+// Reads a linear stored by compressed-tensors (layouts: reference/quantize-prune.md 1.8): codes,
+// scales, zero points.
 #pragma once
 
 #include <string>
@@ -9,9 +10,10 @@
 
 namespace swage {
 
-// `module` is the full name without ".weight". Every shape and dtype is checked against [out, in] and the scheme.
-// Errors: TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DTYPE, GROUP_DOES_NOT_DIVIDE.
-StatusOr<QuantizedLinear> ReadQuantizedLinear(Ops* ops, const TensorSource& source, const std::string& module,
-                                              const LinearScheme& scheme, int64_t out, int64_t in);
+// `module` is the full name without ".weight". Every shape and dtype is checked against [out, in]
+// and the scheme. Errors: TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DTYPE, GROUP_DOES_NOT_DIVIDE.
+StatusOr<QuantizedLinear> ReadQuantizedLinear(Ops* ops, const TensorSource& source,
+                                              const std::string& module, const LinearScheme& scheme,
+                                              int64_t out, int64_t in);
 
 }  // namespace swage

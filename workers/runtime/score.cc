@@ -23,7 +23,8 @@ int64_t LogitRows(const ModelConfig& config) {
   return std::clamp<int64_t>(kLogitsBytes / (config.vocab * 4), 1, 1024);
 }
 
-// Counts what is done, in rows times blocks, over all passes and both models; the head counts as one block.
+// Counts what is done, in rows times blocks, over all passes and both models; the head counts as
+// one block.
 class Meter {
  public:
   Meter(const RunHooks& hooks, double total) : hooks_(hooks), total_(total) {}
@@ -39,8 +40,8 @@ class Meter {
 };
 
 // hidden[windows * tokens, H] of `ids` after all blocks.
-Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windows, int64_t tokens, Compute compute,
-                 Meter* meter, Buffer<float>* hidden) {
+Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windows, int64_t tokens,
+                 Compute compute, Meter* meter, Buffer<float>* hidden) {
   const ModelConfig& config = model.config();
   hidden->Resize(windows * tokens * config.hidden);
   SWAGE_RETURN_IF_ERROR(model.Embed(ops, windows * tokens, ids, hidden->data()));
@@ -59,7 +60,8 @@ Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windo
   return absl::OkStatus();
 }
 
-// The scored rows of hidden[windows * tokens, H]: all but each window's last, which predicts beyond it.
+// The scored rows of hidden[windows * tokens, H]: all but each window's last, which predicts beyond
+// it.
 void DropLastRows(int64_t windows, int64_t tokens, int64_t width, Buffer<float>* hidden) {
   for (int64_t w = 1; w < windows; ++w) {
     const float* from = hidden->data() + w * tokens * width;
@@ -81,22 +83,24 @@ class HeadScorer {
     return absl::OkStatus();
   }
 
-  Status Run(int64_t rows, const float* hidden, const float* reference_hidden, const int32_t* targets, Meter* meter,
-             Score* score) {
+  Status Run(int64_t rows, const float* hidden, const float* reference_hidden,
+             const int32_t* targets, Meter* meter, Score* score) {
     const ModelConfig& config = model_.config();
     const int64_t h = config.hidden;
     const int64_t chunk = LogitRows(config);
     Forward forward(ops_, config);
     for (int64_t r = 0; r < rows; r += chunk) {
       const int64_t now = std::min(chunk, rows - r);
-      SWAGE_RETURN_IF_ERROR(One(&forward, head_, now, hidden + r * h, targets + r, &logits_, &score->model));
+      SWAGE_RETURN_IF_ERROR(
+          One(&forward, head_, now, hidden + r * h, targets + r, &logits_, &score->model));
       if (reference_ != nullptr) {
-        SWAGE_RETURN_IF_ERROR(One(&forward, reference_head_, now, reference_hidden + r * h, targets + r,
-                                  &reference_logits_, &score->reference));
+        SWAGE_RETURN_IF_ERROR(One(&forward, reference_head_, now, reference_hidden + r * h,
+                                  targets + r, &reference_logits_, &score->reference));
         SWAGE_RETURN_IF_ERROR(Compare(now));
       }
       score->scored += now;
-      SWAGE_RETURN_IF_ERROR(meter->Step(static_cast<double>(now) * (reference_ != nullptr ? 2 : 1)));
+      SWAGE_RETURN_IF_ERROR(
+          meter->Step(static_cast<double>(now) * (reference_ != nullptr ? 2 : 1)));
     }
     return absl::OkStatus();
   }
@@ -105,8 +109,8 @@ class HeadScorer {
   int64_t same_top1() const { return same_top1_; }
 
  private:
-  Status One(Forward* forward, const Head& head, int64_t rows, const float* hidden, const int32_t* targets,
-             Buffer<float>* logits, ModelScore* score) {
+  Status One(Forward* forward, const Head& head, int64_t rows, const float* hidden,
+             const int32_t* targets, Buffer<float>* logits, ModelScore* score) {
     const int64_t vocab = model_.config().vocab;
     logits->Resize(rows * vocab);
     nll_.resize(rows);
@@ -119,8 +123,8 @@ class HeadScorer {
   Status Compare(int64_t rows) {
     kl_.resize(rows);
     same_.resize(rows);
-    SWAGE_RETURN_IF_ERROR(ops_->CompareLogits(rows, model_.config().vocab, reference_logits_.data(), logits_.data(),
-                                              kl_.data(), same_.data()));
+    SWAGE_RETURN_IF_ERROR(ops_->CompareLogits(rows, model_.config().vocab, reference_logits_.data(),
+                                              logits_.data(), kl_.data(), same_.data()));
     for (float kl : kl_) kl_sum_ += kl;
     for (uint8_t same : same_) same_top1_ += same;
     return absl::OkStatus();
@@ -149,10 +153,11 @@ std::vector<int32_t> TargetsOf(const WindowSet& set, int64_t first, int64_t coun
 
 }  // namespace
 
-StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* reference, const WindowSet& windows,
-                             Compute compute, const RunHooks& hooks) {
+StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* reference,
+                             const WindowSet& windows, Compute compute, const RunHooks& hooks) {
   const ModelConfig& config = model.config();
-  SWAGE_CHECK(reference == nullptr || reference->config().vocab == config.vocab, "models of different vocabularies");
+  SWAGE_CHECK(reference == nullptr || reference->config().vocab == config.vocab,
+              "models of different vocabularies");
   const double models = reference != nullptr ? 2 : 1;
   const double rows = static_cast<double>(windows.count * windows.tokens);
   Meter meter(hooks, models * (rows * config.layers + windows.scored()));
@@ -163,7 +168,8 @@ StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* referenc
   for (int64_t w = 0; w < windows.count; w += pass) {
     const int64_t now = std::min(pass, windows.count - w);
     const int32_t* ids = windows.ids.data() + w * windows.tokens;
-    SWAGE_RETURN_IF_ERROR(RunBlocks(ops, model, ids, now, windows.tokens, compute, &meter, &hidden));
+    SWAGE_RETURN_IF_ERROR(
+        RunBlocks(ops, model, ids, now, windows.tokens, compute, &meter, &hidden));
     DropLastRows(now, windows.tokens, config.hidden, &hidden);
     if (reference != nullptr) {
       SWAGE_RETURN_IF_ERROR(
@@ -171,11 +177,13 @@ StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* referenc
       DropLastRows(now, windows.tokens, config.hidden, &reference_hidden);
     }
     if (w == 0) SWAGE_RETURN_IF_ERROR(scorer.Load());
-    SWAGE_RETURN_IF_ERROR(scorer.Run(now * (windows.tokens - 1), hidden.data(), reference_hidden.data(),
-                                     TargetsOf(windows, w, now).data(), &meter, &score));
+    SWAGE_RETURN_IF_ERROR(scorer.Run(now * (windows.tokens - 1), hidden.data(),
+                                     reference_hidden.data(), TargetsOf(windows, w, now).data(),
+                                     &meter, &score));
   }
   score.kl = scorer.kl_sum() / static_cast<double>(score.scored);
-  score.top1_agreement = static_cast<double>(scorer.same_top1()) / static_cast<double>(score.scored);
+  score.top1_agreement =
+      static_cast<double>(scorer.same_top1()) / static_cast<double>(score.scored);
   return score;
 }
 
@@ -192,7 +200,8 @@ Status RunLogits(Ops* ops, const Model& model, const std::vector<int32_t>& ids, 
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t now = std::min(chunk, rows - r);
     logits.Resize(now * config.vocab);
-    SWAGE_RETURN_IF_ERROR(forward.RunHead(head, now, hidden.data() + r * config.hidden, logits.data()));
+    SWAGE_RETURN_IF_ERROR(
+        forward.RunHead(head, now, hidden.data() + r * config.hidden, logits.data()));
     SWAGE_RETURN_IF_ERROR(sink(now, logits.data()));
     SWAGE_RETURN_IF_ERROR(meter.Step(static_cast<double>(now)));
   }

@@ -1,5 +1,6 @@
-// Runs token windows through models, block by block: one block of weights resident at a time, hidden states of as many
-// windows as fit a fixed budget, logits in chunks of rows. Peak memory does not grow with the text.
+// Runs token windows through models, block by block: one block of weights resident at a time,
+// hidden states of as many windows as fit a fixed budget, logits in chunks of rows. Peak memory
+// does not grow with the text.
 #pragma once
 
 #include <functional>
@@ -24,17 +25,18 @@ struct ModelScore {
 struct Score {
   ModelScore model, reference;
   int64_t scored = 0;
-  // Of `model` against `reference`, when there is one: mean over scored rows of KL(reference || model), and the share of
-  // rows with the same most likely token.
+  // Of `model` against `reference`, when there is one: mean over scored rows of KL(reference ||
+  // model), and the share of rows with the same most likely token.
   double kl = 0, top1_agreement = 0;
 };
 
 // `reference` may be null. Both models must have the same vocabulary.
 // Protocol: f32 log-softmax over the whole vocabulary, summed in f64 in the order of the text.
-StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* reference, const WindowSet& windows,
-                             Compute compute, const RunHooks& hooks);
+StatusOr<Score> ScoreWindows(Ops* ops, const Model& model, const Model* reference,
+                             const WindowSet& windows, Compute compute, const RunHooks& hooks);
 
-// Logits that follow each of `ids` (one window): rows are handed over in order, `count` rows at a time.
+// Logits that follow each of `ids` (one window): rows are handed over in order, `count` rows at a
+// time.
 using LogitsSink = std::function<Status(int64_t count, const float* logits)>;
 Status RunLogits(Ops* ops, const Model& model, const std::vector<int32_t>& ids, Compute compute,
                  const RunHooks& hooks, const LogitsSink& sink);

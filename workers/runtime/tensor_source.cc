@@ -24,7 +24,8 @@ class FolderTensors : public TensorSource {
 
 class FileTensors : public TensorSource {
  public:
-  FileTensors(MappedFile file, SafetensorsHeader header) : file_(std::move(file)), header_(std::move(header)) {}
+  FileTensors(MappedFile file, SafetensorsHeader header)
+      : file_(std::move(file)), header_(std::move(header)) {}
   std::optional<TensorView> Find(std::string_view name) const override {
     const TensorInfo* info = header_.Find(name);
     if (info == nullptr) return std::nullopt;
@@ -48,7 +49,8 @@ class FileTensors : public TensorSource {
 
 class OverlayTensors : public TensorSource {
  public:
-  explicit OverlayTensors(std::vector<std::shared_ptr<TensorSource>> sources) : sources_(std::move(sources)) {}
+  explicit OverlayTensors(std::vector<std::shared_ptr<TensorSource>> sources)
+      : sources_(std::move(sources)) {}
   std::optional<TensorView> Find(std::string_view name) const override {
     for (const auto& source : sources_) {
       if (auto found = source->Find(name)) return found;
@@ -81,7 +83,8 @@ StatusOr<std::shared_ptr<TensorSource>> OpenFileTensors(const std::string& path)
   SWAGE_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
   auto header = ParseSafetensorsHeader(file.bytes(), file.bytes().size());
   if (!header.ok()) return Annotate(header.status(), path);
-  return std::shared_ptr<TensorSource>(std::make_shared<FileTensors>(std::move(file), std::move(header).value()));
+  return std::shared_ptr<TensorSource>(
+      std::make_shared<FileTensors>(std::move(file), std::move(header).value()));
 }
 
 std::shared_ptr<TensorSource> Overlay(std::vector<std::shared_ptr<TensorSource>> sources) {
@@ -91,10 +94,13 @@ std::shared_ptr<TensorSource> Overlay(std::vector<std::shared_ptr<TensorSource>>
 StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& name,
                                 const std::vector<int64_t>& shape) {
   std::optional<TensorView> found = source.Find(name);
-  if (!found) return NotFound("TENSOR_MISSING", Cat("there is no tensor ", name), "upload the complete model");
+  if (!found)
+    return NotFound("TENSOR_MISSING", Cat("there is no tensor ", name),
+                    "upload the complete model");
   if (found->info->shape != shape) {
-    return InvalidInput("TENSOR_SHAPE", Cat(name, " is ", ShapeText(found->info->shape), ", the configuration implies ",
-                                            ShapeText(shape)),
+    return InvalidInput("TENSOR_SHAPE",
+                        Cat(name, " is ", ShapeText(found->info->shape),
+                            ", the configuration implies ", ShapeText(shape)),
                         "check that config.json belongs to these weights");
   }
   return *found;
@@ -103,9 +109,11 @@ StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& n
 Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count, float* out) {
   const DType type = tensor.info->dtype;
   if (!IsFloating(type)) {
-    return InvalidInput("TENSOR_DTYPE", Cat(tensor.info->name, " is ", DTypeName(type), ", not F32, F16 or BF16"));
+    return InvalidInput("TENSOR_DTYPE",
+                        Cat(tensor.info->name, " is ", DTypeName(type), ", not F32, F16 or BF16"));
   }
-  SWAGE_CHECK(begin >= 0 && count >= 0 && begin + count <= tensor.info->elements(), tensor.info->name);
+  SWAGE_CHECK(begin >= 0 && count >= 0 && begin + count <= tensor.info->elements(),
+              tensor.info->name);
   const size_t width = DTypeBytes(type);
   const char* from = tensor.bytes.data() + begin * width;
   if (reinterpret_cast<uintptr_t>(from) % width == 0) return ops->CastToF32(count, from, type, out);
@@ -118,7 +126,9 @@ Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count,
   return absl::OkStatus();
 }
 
-bool IsFloating(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+bool IsFloating(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
   std::vector<std::string> parts;

@@ -1,5 +1,5 @@
-// Where a model's tensors come from: a folder, one safetensors file, or several of them laid over each other (the
-// already compressed blocks of a running job over the model that they came from).
+// Where a model's tensors come from: a folder, one safetensors file, or several of them laid over
+// each other (the already compressed blocks of a running job over the model that they came from).
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
   virtual std::optional<TensorView> Find(std::string_view name) const = 0;
-  virtual std::vector<std::string> Names() const = 0;  // sorted
+  virtual std::vector<std::string> Names() const = 0;    // sorted
   virtual void DontNeed(std::string_view name) const {}  // its pages may leave memory
 };
 
@@ -31,11 +31,12 @@ StatusOr<std::shared_ptr<TensorSource>> OpenFileTensors(const std::string& path)
 std::shared_ptr<TensorSource> Overlay(std::vector<std::shared_ptr<TensorSource>> sources);
 
 // NOT_FOUND/TENSOR_MISSING, or INVALID_ARGUMENT/TENSOR_SHAPE when it is there with another shape.
-StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& name, const std::vector<int64_t>& shape);
-// Elements [begin, begin + count) of a floating tensor as f32. The bytes of a mapped file may be unaligned: they are
-// staged when they are. Errors: TENSOR_DTYPE.
+StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& name,
+                                const std::vector<int64_t>& shape);
+// Elements [begin, begin + count) of a floating tensor as f32. The bytes of a mapped file may be
+// unaligned: they are staged when they are. Errors: TENSOR_DTYPE.
 Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count, float* out);
-bool IsFloating(DType dtype);  // F32, F16, BF16
+bool IsFloating(DType dtype);                              // F32, F16, BF16
 std::string ShapeText(const std::vector<int64_t>& shape);  // "[256, 768]"
 
 }  // namespace swage

@@ -6,11 +6,13 @@
 
 namespace swage {
 
-StatusOr<std::vector<int32_t>> ReadTokens(Env* env, const Tokenizer& tokenizer, const std::string& text_file) {
+StatusOr<std::vector<int32_t>> ReadTokens(Env* env, const Tokenizer& tokenizer,
+                                          const std::string& text_file) {
   SWAGE_ASSIGN_OR_RETURN(std::string text, ReadFile(env, text_file, limits::kTextFileBytes));
   std::vector<int32_t> tokens = tokenizer.Encode(text);
   if (tokens.empty()) {
-    return InvalidInput("TEXT_EMPTY", Cat(text_file, " holds no text (", text.size(), " bytes, no tokens)"),
+    return InvalidInput("TEXT_EMPTY",
+                        Cat(text_file, " holds no text (", text.size(), " bytes, no tokens)"),
                         "give a text of at least one window of tokens");
   }
   return tokens;
@@ -23,7 +25,8 @@ std::optional<int32_t> BosToken(const ModelConfig& config, const Tokenizer& toke
 
 StatusOr<WindowSet> MakeWindows(const std::vector<int32_t>& tokens, const Tokenizer& tokenizer,
                                 std::optional<int32_t> bos, int64_t window, int64_t max_windows) {
-  if (window < 1) return InvalidInput("WINDOW_RANGE", Cat("a window of ", window, " tokens"), "use at least 1");
+  if (window < 1)
+    return InvalidInput("WINDOW_RANGE", Cat("a window of ", window, " tokens"), "use at least 1");
   const int64_t total = static_cast<int64_t>(tokens.size());
   WindowSet set;
   set.text_tokens = total;

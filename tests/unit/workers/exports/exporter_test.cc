@@ -20,7 +20,8 @@ ModelConfig Config() {
   return *ParseModelConfig(*text);
 }
 
-LinearPlan Linear(const std::string& module, const std::string& format, const std::string& granularity) {
+LinearPlan Linear(const std::string& module, const std::string& format,
+                  const std::string& granularity) {
   return {module, {format, granularity, granularity == "group" ? 64 : 0, true}, std::nullopt};
 }
 
@@ -43,8 +44,9 @@ TEST(CompressedTensors, SeveralSchemesBecomeGroupsWithTheirModules) {
 }
 
 TEST(ConfigJson, AnOldSectionIsReplacedAndEverythingElseStaysInOrder) {
-  auto text = ReplaceQuantizationConfig(R"({"z": 1e-05, "quantization_config": {"old": 1}, "a": [1, null]})",
-                                        nlohmann::ordered_json());
+  auto text = ReplaceQuantizationConfig(
+      R"({"z": 1e-05, "quantization_config": {"old": 1}, "a": [1, null]})",
+      nlohmann::ordered_json());
   ASSERT_TRUE(text.ok());
   EXPECT_EQ(nlohmann::ordered_json::parse(*text).dump(), R"({"z":1e-05,"a":[1,null]})");
   EXPECT_EQ(ReasonOf(ReplaceQuantizationConfig("[]", {}).status()), "CONFIG_NOT_JSON");
@@ -55,7 +57,8 @@ TEST(Dense, CannotSayThatInputsAreRounded) {
   plan.quantized = {Linear("model.layers.0.mlp.up_proj", "int8", "channel")};
   EXPECT_TRUE(FindExporter("dense")->ConfigJson(Config(), plan).ok());
   plan.quantized[0].activations = ActivationScheme{"int8", "token", true};
-  EXPECT_EQ(ReasonOf(FindExporter("dense")->ConfigJson(Config(), plan).status()), "EXPORT_CANNOT_EXPRESS");
+  EXPECT_EQ(ReasonOf(FindExporter("dense")->ConfigJson(Config(), plan).status()),
+            "EXPORT_CANNOT_EXPRESS");
 }
 
 TEST(Degenerate, NamesTheTensor) {
@@ -75,7 +78,8 @@ TEST(Degenerate, NamesTheTensor) {
   bad_scale.scales[1] = std::numeric_limits<float>::infinity();
   for (const Status& status :
        {CheckNotDegenerate("m", q, zeroed.data()), CheckNotDegenerate("m", q, nan.data()),
-        CheckNotDegenerate("m", constant, values.data()), CheckNotDegenerate("m", bad_scale, values.data())}) {
+        CheckNotDegenerate("m", constant, values.data()),
+        CheckNotDegenerate("m", bad_scale, values.data())}) {
     EXPECT_EQ(ReasonOf(status), "DEGENERATE_RESULT");
     EXPECT_NE(MessageOf(status).find("m.weight"), std::string::npos);
   }
@@ -90,9 +94,12 @@ class ModelFolder : public testing::Test {
 };
 
 TEST_F(ModelFolder, CopiesWhatIsNoWeight) {
-  for (const char* name : {"tokenizer.json", "generation_config.json", "LICENSE.txt", "chat_template.jinja"}) Put(name, name);
-  for (const char* name : {"config.json", "report.json", "pytorch_model.bin", "model-00001-of-00002.safetensors",
-                           "model.safetensors.index.json", "x.gguf", ".hidden", "y.tmp"}) {
+  for (const char* name :
+       {"tokenizer.json", "generation_config.json", "LICENSE.txt", "chat_template.jinja"})
+    Put(name, name);
+  for (const char* name :
+       {"config.json", "report.json", "pytorch_model.bin", "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json", "x.gguf", ".hidden", "y.tmp"}) {
     Put(name, name);
   }
   auto bytes = CopySideFiles(Env::Posix(), from_.path(), to_.path());
@@ -100,18 +107,21 @@ TEST_F(ModelFolder, CopiesWhatIsNoWeight) {
   auto entries = *Env::Posix()->ListDir(to_.path());
   std::vector<std::string> names;
   for (const DirEntry& entry : entries) names.push_back(entry.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"LICENSE.txt", "chat_template.jinja", "generation_config.json", "tokenizer.json"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"LICENSE.txt", "chat_template.jinja",
+                                             "generation_config.json", "tokenizer.json"}));
   EXPECT_EQ(*bytes, 11u + 19u + 22u + 14u);
 }
 
 TEST_F(ModelFolder, ReadingBackFindsOneChangedBit) {
   auto source = OpenFolderTensors(Env::Posix(), "tests/data/models/classics-6m");
   ASSERT_TRUE(source.ok());
-  const std::vector<std::string> names = {"model.norm.weight", "model.layers.0.input_layernorm.weight"};
+  const std::vector<std::string> names = {"model.norm.weight",
+                                          "model.layers.0.input_layernorm.weight"};
   const std::string path = JoinPath(to_.path(), "model.safetensors");
   ASSERT_TRUE(WriteModelFile(Env::Posix(), path, **source, names, nullptr).ok());
   EXPECT_TRUE(VerifyModelFile(Env::Posix(), to_.path(), **source, names, nullptr).ok());
-  EXPECT_EQ(ReasonOf(VerifyModelFile(Env::Posix(), to_.path(), **source, {names[0]}, nullptr)), "READBACK_DIFFERS");
+  EXPECT_EQ(ReasonOf(VerifyModelFile(Env::Posix(), to_.path(), **source, {names[0]}, nullptr)),
+            "READBACK_DIFFERS");
 
   std::string bytes = *ReadFile(Env::Posix(), path, 1 << 20);
   bytes.back() ^= 1;

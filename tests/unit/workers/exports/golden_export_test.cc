@@ -1,5 +1,5 @@
-// The export of the sample model against what llm-compressor wrote for it (tests/golden/export, made by make_export.py):
-// the same names, types, shapes and bytes.
+// The export of the sample model against what llm-compressor wrote for it (tests/golden/export,
+// made by make_export.py): the same names, types, shapes and bytes.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,9 +24,11 @@ LinearPlan PlanOf(const std::string& module, const Json& golden) {
   const Json& weights = golden["weights"];
   LinearPlan plan;
   plan.module = module;
-  plan.weights.format = weights["type"] == "float" ? "fp8_e4m3" : Cat("int", weights["num_bits"].get<int>());
+  plan.weights.format =
+      weights["type"] == "float" ? "fp8_e4m3" : Cat("int", weights["num_bits"].get<int>());
   plan.weights.granularity = weights["strategy"];
-  plan.weights.group_size = weights["group_size"].is_null() ? 0 : weights["group_size"].get<int64_t>();
+  plan.weights.group_size =
+      weights["group_size"].is_null() ? 0 : weights["group_size"].get<int64_t>();
   plan.weights.symmetric = weights["symmetric"];
   if (!golden["input_activations"].is_null()) {
     plan.activations = ActivationScheme{plan.weights.format, "token", true};
@@ -47,10 +49,12 @@ class GoldenExport : public testing::TestWithParam<const char*> {
 
   StatusOr<std::vector<EncodedTensor>> Encode(const LinearPlan& plan, const LinearSpec& spec) {
     std::vector<float> weight(spec.out * spec.in);
-    SWAGE_RETURN_IF_ERROR(model_->ReadWeight(ops_.get(), plan.module, spec.out, spec.in, weight.data()));
+    SWAGE_RETURN_IF_ERROR(
+        model_->ReadWeight(ops_.get(), plan.module, spec.out, spec.in, weight.data()));
     const std::map<std::string, std::string> options;
     const LinearTask task{&plan, &options, spec.out, spec.in, weight.data()};
-    SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, FindMethodImplementation("rtn")->Quantize(ops_.get(), task));
+    SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
+                           FindMethodImplementation("rtn")->Quantize(ops_.get(), task));
     return FindExporter("compressed-tensors")->Encode(ops_.get(), plan, q);
   }
 
@@ -81,7 +85,8 @@ TEST_P(GoldenExport, TensorsAreByteEqual) {
 
 TEST_P(GoldenExport, ConfigSaysTheSameInFewerWords) {
   Plan plan;
-  for (const std::string& module : LinearModules(model_->config())) plan.quantized.push_back(PlanOf(module, golden_));
+  for (const std::string& module : LinearModules(model_->config()))
+    plan.quantized.push_back(PlanOf(module, golden_));
   auto text = FindExporter("compressed-tensors")->ConfigJson(model_->config(), plan);
   ASSERT_TRUE(text.ok()) << text.status();
   const Json config = Json::parse(*text), original = Json::parse(model_->config().raw_json);
@@ -105,7 +110,8 @@ INSTANTIATE_TEST_SUITE_P(Schemes, GoldenExport,
                          testing::Values("W4A16", "W4A16_ASYM", "W8A16", "W8A8", "FP8_DYNAMIC"),
                          [](const auto& info) { return std::string(info.param); });
 
-// Every scheme is decoded by the reader to exactly the values of its codes, zero points and odd widths included.
+// Every scheme is decoded by the reader to exactly the values of its codes, zero points and odd
+// widths included.
 TEST(RoundTrip, TheReaderGetsWhatWasEncoded) {
   const std::unique_ptr<Ops> ops = NewCpuOps(1);
   for (const QuantScheme& scheme : std::vector<QuantScheme>{{"int4", "group", 8, false},
@@ -115,13 +121,17 @@ TEST(RoundTrip, TheReaderGetsWhatWasEncoded) {
                                                             {"fp8_e4m3", "tensor", 0, true}}) {
     for (const bool rounded : {false, true}) {
       LinearPlan plan{"m", scheme, std::nullopt};
-      if (rounded) plan.activations = ActivationScheme{scheme.format == "fp8_e4m3" ? "fp8_e4m3" : "int8", "token", true};
+      if (rounded)
+        plan.activations =
+            ActivationScheme{scheme.format == "fp8_e4m3" ? "fp8_e4m3" : "int8", "token", true};
       SCOPED_TRACE(Cat(scheme.format, " ", scheme.granularity, " ", rounded));
       const int64_t out = 13, in = 40;  // rows and columns that fill no whole words
-      auto q = MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size, scheme.symmetric, out, in);
+      auto q = MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size,
+                                   scheme.symmetric, out, in);
       ASSERT_TRUE(q.ok());
       std::vector<float> weight(out * in);
-      for (size_t i = 0; i < weight.size(); ++i) weight[i] = std::sin(static_cast<float>(i * i)) + 0.2f;
+      for (size_t i = 0; i < weight.size(); ++i)
+        weight[i] = std::sin(static_cast<float>(i * i)) + 0.2f;
       QuantizeArgs args = q->Args();
       args.w = weight.data();
       ASSERT_TRUE(ops->Quantize(args).ok());

@@ -35,13 +35,15 @@ TEST_F(BadInputTest, NanWeightsAreNamedByTensor) {
   Patch(request.model_dir, "model.layers.3.mlp.up_proj.weight", std::string("\xc0\x7f", 2));
   const Status status = Run(request);
   EXPECT_EQ(ReasonOf(status), "WEIGHTS_NOT_FINITE");
-  EXPECT_NE(MessageOf(status).find("model.layers.3.mlp.up_proj.weight"), std::string::npos) << status;
+  EXPECT_NE(MessageOf(status).find("model.layers.3.mlp.up_proj.weight"), std::string::npos)
+      << status;
 }
 
 TEST_F(BadInputTest, ATensorOfZerosIsADegenerateResult) {
   EngineRequest request = Request(kInt4);
   request.model_dir = CopyModel();
-  Patch(request.model_dir, "model.layers.2.self_attn.o_proj.weight", std::string(256 * 256 * 2, '\0'));
+  Patch(request.model_dir, "model.layers.2.self_attn.o_proj.weight",
+        std::string(256 * 256 * 2, '\0'));
   const Status status = Run(request);
   EXPECT_EQ(ReasonOf(status), "DEGENERATE_RESULT");
   EXPECT_NE(MessageOf(status).find("model.layers.2.self_attn.o_proj"), std::string::npos) << status;

@@ -69,7 +69,8 @@ TEST(ChildProtocol, MessagesComeBackAsTheyWereSent) {
 }
 
 TEST(ChildProtocol, OtherLinesAreErrors) {
-  for (const char* line : {"", "x", "[]", "{}", "{\"progress\": 1}", "{\"failed\": {\"code\": 5}}", "{\"done\": {}}"}) {
+  for (const char* line : {"", "x", "[]", "{}", "{\"progress\": 1}", "{\"failed\": {\"code\": 5}}",
+                           "{\"done\": {}}"}) {
     EXPECT_EQ(ReasonOf(DecodeMessage(line).status()), "CHILD_PROTOCOL") << line;
     EXPECT_EQ(ReasonOf(DecodeRun(line).status()), "CHILD_PROTOCOL") << line;
   }

@@ -28,7 +28,8 @@ class Child {
     env.push_back(nullptr);
     char program[] = "/proc/self/exe", word[] = "__job";
     char* argv[] = {program, word, nullptr};
-    SWAGE_CHECK(posix_spawn(&pid_, program, &actions, nullptr, argv, env.data()) == 0, "posix_spawn");
+    SWAGE_CHECK(posix_spawn(&pid_, program, &actions, nullptr, argv, env.data()) == 0,
+                "posix_spawn");
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     socket_ = ends[0];
@@ -88,11 +89,13 @@ TEST_F(ChildTest, RunsAJobReportsItsStagesAndLeavesATrace) {
     auto message = child.Next();
     ASSERT_TRUE(message.ok()) << message.status();
     if (message->kind == ChildMessage::Kind::kProgress) {
-      if (stages.empty() || stages.back() != message->progress.stage) stages.push_back(message->progress.stage);
+      if (stages.empty() || stages.back() != message->progress.stage)
+        stages.push_back(message->progress.stage);
       continue;
     }
     ASSERT_EQ(message->kind, ChildMessage::Kind::kDone) << message->failure;
-    EXPECT_EQ(message->report_bytes, *Env::Posix()->FileSize(JoinPath(request.out_dir, "report.json")));
+    EXPECT_EQ(message->report_bytes,
+              *Env::Posix()->FileSize(JoinPath(request.out_dir, "report.json")));
     break;
   }
   EXPECT_EQ(child.Wait(), 0);
@@ -131,7 +134,8 @@ TEST_F(ChildTest, TheEndOfTheDaemonEndsTheChild) {
   const EngineRequest request = Request(kInt4);
   Child child({"SWAGE_HOLD=block[1]:600000"});
   child.Send(EncodeRun(request, "", "jobs/a", 1));
-  for (auto message = child.Next(); message.ok() && message->progress.stage != "block[1]";) message = child.Next();
+  for (auto message = child.Next(); message.ok() && message->progress.stage != "block[1]";)
+    message = child.Next();
   child.Hang();
   EXPECT_EQ(child.Wait(), 3);
   EXPECT_FALSE(Env::Posix()->Exists(request.out_dir));
@@ -162,14 +166,16 @@ TEST_F(ChildTest, ANextAttemptContinuesAfterAKill) {
   {
     Child child({"SWAGE_HOLD=block[4]:600000"});
     child.Send(EncodeRun(request, "", "jobs/a", 1));
-    for (auto message = child.Next(); message.ok() && message->progress.stage != "block[4]";) message = child.Next();
+    for (auto message = child.Next(); message.ok() && message->progress.stage != "block[4]";)
+      message = child.Next();
   }  // killed
   Child child;
   child.Send(EncodeRun(request, "", "jobs/a", 2));
   std::vector<std::string> stages;
   auto message = child.Next();
   for (; message.ok() && message->kind == ChildMessage::Kind::kProgress; message = child.Next()) {
-    if (stages.empty() || stages.back() != message->progress.stage) stages.push_back(message->progress.stage);
+    if (stages.empty() || stages.back() != message->progress.stage)
+      stages.push_back(message->progress.stage);
   }
   ASSERT_TRUE(message.ok()) << message.status();
   EXPECT_EQ(message->kind, ChildMessage::Kind::kDone) << message->failure;

@@ -16,7 +16,8 @@ namespace swage {
 inline constexpr char kSampleModel[] = "tests/data/models/classics-6m";
 inline constexpr char kSampleText[] = "tests/data/texts/tinystories-val-160k.txt";
 
-inline constexpr char kInt4[] = "steps:\n- {kind: quantize, method: rtn, format: int4, granularity: group, group_size: 128}\n";
+inline constexpr char kInt4[] =
+    "steps:\n- {kind: quantize, method: rtn, format: int4, granularity: group, group_size: 128}\n";
 inline constexpr char kW8A8[] =
     "steps:\n- {kind: quantize, method: rtn, format: int8, granularity: channel, "
     "activations: {format: int8, granularity: token, dynamic: true}}\n";
@@ -43,7 +44,8 @@ class EngineFixture : public testing::Test {
     auto entries = Env::Posix()->ListDir(dir);
     EXPECT_TRUE(entries.ok()) << entries.status();
     for (const DirEntry& entry : *entries) {
-      if (entry.name != "report.json") files[entry.name] = *ReadFile(Env::Posix(), JoinPath(dir, entry.name), 64 << 20);
+      if (entry.name != "report.json")
+        files[entry.name] = *ReadFile(Env::Posix(), JoinPath(dir, entry.name), 64 << 20);
     }
     return files;
   }

@@ -21,12 +21,14 @@ TEST_F(EngineTest, ARecipeBecomesAnArtifactWithAMeasuredReport) {
   };
   auto text = RunRecipe(Env::Posix(), request, hooks);
   ASSERT_TRUE(text.ok()) << text.status();
-  EXPECT_EQ(stages, (std::vector<std::string>{"load", "block[0]", "block[1]", "block[2]", "block[3]", "block[4]",
-                                              "block[5]", "evaluate", "encode"}));
+  EXPECT_EQ(stages,
+            (std::vector<std::string>{"load", "block[0]", "block[1]", "block[2]", "block[3]",
+                                      "block[4]", "block[5]", "evaluate", "encode"}));
   EXPECT_EQ(fraction, 1);
   EXPECT_EQ(*ReadFile(Env::Posix(), JoinPath(request.out_dir, "report.json"), 1 << 20), *text);
   EXPECT_FALSE(Env::Posix()->Exists(request.out_dir + ".partial"));
-  EXPECT_TRUE(Env::Posix()->ListDir(request.scratch_dir)->empty()) << "checkpoints outlived the job";
+  EXPECT_TRUE(Env::Posix()->ListDir(request.scratch_dir)->empty())
+      << "checkpoints outlived the job";
 
   const Json report = Json::parse(*text);
   EXPECT_EQ(report["layers"].size(), 42u);
@@ -123,7 +125,8 @@ TEST_F(EngineTest, EveryStageAndBlockIsASpanOfTheCallersTrace) {
     EXPECT_EQ(span.context.trace_id, request.trace_parent.trace_id);
     names.insert(span.name);
   }
-  for (const char* name : {"engine", "load", "block[0]", "block[5]", "encode"}) EXPECT_TRUE(names.contains(name)) << name;
+  for (const char* name : {"engine", "load", "block[0]", "block[5]", "encode"})
+    EXPECT_TRUE(names.contains(name)) << name;
 }
 
 }  // namespace

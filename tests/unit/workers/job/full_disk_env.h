@@ -23,13 +23,21 @@ class FullDiskEnv : public Env {
   StatusOr<std::unique_ptr<ReadableFile>> NewReadableFile(const std::string& path) override {
     return real_->NewReadableFile(path);
   }
-  Status Rename(const std::string& from, const std::string& to) override { return real_->Rename(from, to); }
-  Status Link(const std::string& existing, const std::string& link) override { return real_->Link(existing, link); }
+  Status Rename(const std::string& from, const std::string& to) override {
+    return real_->Rename(from, to);
+  }
+  Status Link(const std::string& existing, const std::string& link) override {
+    return real_->Link(existing, link);
+  }
   Status Remove(const std::string& path) override { return real_->Remove(path); }
   Status RemoveTree(const std::string& path) override { return real_->RemoveTree(path); }
-  Status CreateDirs(const std::string& path, int mode) override { return real_->CreateDirs(path, mode); }
+  Status CreateDirs(const std::string& path, int mode) override {
+    return real_->CreateDirs(path, mode);
+  }
   Status SyncDir(const std::string& path) override { return real_->SyncDir(path); }
-  StatusOr<std::vector<DirEntry>> ListDir(const std::string& path) override { return real_->ListDir(path); }
+  StatusOr<std::vector<DirEntry>> ListDir(const std::string& path) override {
+    return real_->ListDir(path);
+  }
   bool Exists(const std::string& path) override { return real_->Exists(path); }
   StatusOr<uint64_t> FileSize(const std::string& path) override { return real_->FileSize(path); }
   StatusOr<uint64_t> FreeBytes(const std::string& path) override { return real_->FreeBytes(path); }

@@ -9,7 +9,8 @@ TEST(ProgressModel, MeasuredTimesReplaceTheGuesses) {
   ManualClock clock;
   ProgressModel progress(&clock);
   EXPECT_LT(progress.EtaSeconds(), 0) << "nothing is known yet";
-  for (const char* name : {"block[0]", "block[1]", "block[2]", "block[3]"}) progress.Add(name, "block", 1);
+  for (const char* name : {"block[0]", "block[1]", "block[2]", "block[3]"})
+    progress.Add(name, "block", 1);
   progress.Begin("block[0]");
   clock.AdvanceMillis(10000);  // ten times slower than guessed
   progress.Finish();

@@ -1,4 +1,5 @@
-// A job that was interrupted goes on from its last finished block and gives the bytes that it would have given.
+// A job that was interrupted goes on from its last finished block and gives the bytes that it would
+// have given.
 #include "tests/unit/workers/job/engine_fixture.h"
 
 namespace swage {
@@ -27,7 +28,9 @@ class ResumeTest : public EngineFixture {
     };
     auto report = RunRecipe(Env::Posix(), request, hooks);
     EXPECT_TRUE(report.ok()) << report.status();
-    if (report.ok()) EXPECT_EQ(Json::parse(*report)["stages"].size(), 9u) << "stages of the first attempt are missing";
+    if (report.ok())
+      EXPECT_EQ(Json::parse(*report)["stages"].size(), 9u)
+          << "stages of the first attempt are missing";
     return stages;
   }
   const std::string recipe_ = Cat(kW8A8, kEvaluate);
@@ -80,11 +83,13 @@ TEST_F(ResumeTest, ADamagedBlockIsComputedAgain) {
 }
 
 TEST_F(ResumeTest, GarbageInTheStateFileIsNoReasonToFail) {
-  for (const char* garbage : {"", "{", "[]", "{\"version\": 99}", "{\"version\": 1, \"action\": 5}"}) {
+  for (const char* garbage :
+       {"", "{", "[]", "{\"version\": 99}", "{\"version\": 1, \"action\": 5}"}) {
     SCOPED_TRACE(garbage);
     const EngineRequest request = Request(kInt4, Cat("out", std::string(garbage).size()));
     ASSERT_TRUE(Env::Posix()->CreateDirs(request.scratch_dir).ok());
-    ASSERT_TRUE(WriteFileAtomic(Env::Posix(), JoinPath(request.scratch_dir, "state.json"), garbage).ok());
+    ASSERT_TRUE(
+        WriteFileAtomic(Env::Posix(), JoinPath(request.scratch_dir, "state.json"), garbage).ok());
     EXPECT_TRUE(RunRecipe(Env::Posix(), request, {}).ok());
   }
 }

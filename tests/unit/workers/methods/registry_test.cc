@@ -31,7 +31,8 @@ Case MakeCase(const std::string& format, const std::string& granularity, bool sy
   c.plan.module = "model.layers.0.mlp.up_proj";
   c.plan.weights = {format, granularity, granularity == "group" ? 32 : 0, symmetric};
   Rng rng(7);
-  for (int i = 0; i < 24 * 64; ++i) c.weight.push_back(static_cast<float>(rng.Gaussian() * 0.05 + 0.01));
+  for (int i = 0; i < 24 * 64; ++i)
+    c.weight.push_back(static_cast<float>(rng.Gaussian() * 0.05 + 0.01));
   return c;
 }
 
@@ -50,7 +51,8 @@ TEST(Rtn, EveryWeightIsWithinTheBoundOfRounding) {
         ASSERT_TRUE(q.ok()) << q.status();
         std::vector<float> values(c.weight.size());
         ASSERT_TRUE(ops->Dequantize(q->Args(), values.data()).ok());
-        EXPECT_TRUE(rtn->Verify(task, *q, values.data()).ok()) << rtn->Verify(task, *q, values.data());
+        EXPECT_TRUE(rtn->Verify(task, *q, values.data()).ok())
+            << rtn->Verify(task, *q, values.data());
 
         const float scale = q->scales[0];
         values[3] += fp8 ? 0.2f * std::abs(values[3]) + scale : 2.0f * scale;

@@ -32,7 +32,8 @@ JobReport Sample() {
 
 TEST(Report, HasEveryPartOfTheSchema) {
   JobReport report = Sample();
-  report.quality = QualityReport{3.0, 3.5, 0.25, 0.9, 1.2, 1.4, 1000, 10, 100, 4000, true, "test.txt"};
+  report.quality =
+      QualityReport{3.0, 3.5, 0.25, 0.9, 1.2, 1.4, 1000, 10, 100, 4000, true, "test.txt"};
   const Json json = Json::parse(ReportJson(report));
   EXPECT_EQ(json["schema"], 1);
   EXPECT_EQ(json["model"]["digest"], Sha256Of("model").Hex());
@@ -68,8 +69,11 @@ TEST(Report, WhatWasNotMeasuredIsNull) {
 }
 
 TEST(TensorClass, TellsCodesFromWeights) {
-  const std::vector<std::string> quantized = {"l.0.up_proj"}, linears = {"l.0.up_proj", "l.0.down_proj"};
-  auto cls = [&](std::string_view name) { return TensorClass(name, quantized, linears, "model.embed", "lm_head"); };
+  const std::vector<std::string> quantized = {"l.0.up_proj"},
+                                 linears = {"l.0.up_proj", "l.0.down_proj"};
+  auto cls = [&](std::string_view name) {
+    return TensorClass(name, quantized, linears, "model.embed", "lm_head");
+  };
   EXPECT_EQ(cls("l.0.up_proj.weight"), "codes");
   EXPECT_EQ(cls("l.0.up_proj.weight_packed"), "codes");
   EXPECT_EQ(cls("l.0.up_proj.weight_scale"), "scales");

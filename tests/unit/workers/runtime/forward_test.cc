@@ -1,4 +1,5 @@
-// The forward pass against what transformers computes (tests/golden/forward, made by make_forward.py).
+// The forward pass against what transformers computes (tests/golden/forward, made by
+// make_forward.py).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -35,17 +36,19 @@ class ForwardTest : public testing::Test {
     double worst = 0;
     size_t row = 0;
     const int64_t vocab = model_->config().vocab;
-    Status status = RunLogits(ops_.get(), *model_, ids, compute, {}, [&](int64_t rows, const float* logits) {
-      for (int64_t r = 0; r < rows; ++r, ++row) {
-        const float* at = logits + r * vocab;
-        for (size_t c = 0; c < columns.size(); ++c) {
-          const double want = golden_["logits"]["values"][row][c];
-          worst = std::max(worst, std::abs(want - at[columns[c]]));
-        }
-        *wrong_argmax += std::max_element(at, at + vocab) - at != golden_["logits"]["argmax"][row].get<int>();
-      }
-      return absl::OkStatus();
-    });
+    Status status =
+        RunLogits(ops_.get(), *model_, ids, compute, {}, [&](int64_t rows, const float* logits) {
+          for (int64_t r = 0; r < rows; ++r, ++row) {
+            const float* at = logits + r * vocab;
+            for (size_t c = 0; c < columns.size(); ++c) {
+              const double want = golden_["logits"]["values"][row][c];
+              worst = std::max(worst, std::abs(want - at[columns[c]]));
+            }
+            *wrong_argmax += std::max_element(at, at + vocab) - at !=
+                             golden_["logits"]["argmax"][row].get<int>();
+          }
+          return absl::OkStatus();
+        });
     EXPECT_TRUE(status.ok()) << status;
     EXPECT_EQ(row, ids.size());
     return worst;
@@ -76,13 +79,14 @@ TEST_F(ForwardTest, PerplexityFollowsTheProtocolTokenForToken) {
     auto tokens = ReadTokens(Env::Posix(), *tokenizer_, want["text"]);
     ASSERT_TRUE(tokens.ok()) << tokens.status();
     EXPECT_EQ(tokens->size(), want["text_tokens"]);
-    auto windows = MakeWindows(*tokens, *tokenizer_, BosToken(model_->config(), *tokenizer_), want["window"],
-                               want["max_windows"]);
+    auto windows = MakeWindows(*tokens, *tokenizer_, BosToken(model_->config(), *tokenizer_),
+                               want["window"], want["max_windows"]);
     ASSERT_TRUE(windows.ok()) << windows.status();
     EXPECT_EQ(windows->count, want["windows"]);
     EXPECT_EQ(windows->scored(), want["tokens"]);
     EXPECT_EQ(windows->bytes, want["bytes"]);
-    if (windows->scored() > 1300) continue;  // the counts are enough; the sanitizers' builds are slow
+    if (windows->scored() > 1300)
+      continue;  // the counts are enough; the sanitizers' builds are slow
     auto score = ScoreWindows(ops_.get(), *model_, nullptr, *windows, Compute::kF32, {});
     ASSERT_TRUE(score.ok()) << score.status();
     EXPECT_EQ(score->scored, want["tokens"]);
@@ -116,7 +120,9 @@ TEST_F(ForwardTest, StopsWhenTheHookSaysSo) {
   ASSERT_TRUE(windows.ok());
   int asked = 0;
   RunHooks hooks;
-  hooks.check = [&] { return ++asked == 3 ? Error(StatusCode::kCancelled, "CANCELLED", "stop") : absl::OkStatus(); };
+  hooks.check = [&] {
+    return ++asked == 3 ? Error(StatusCode::kCancelled, "CANCELLED", "stop") : absl::OkStatus();
+  };
   auto score = ScoreWindows(ops_.get(), *model_, nullptr, *windows, Compute::kF32, hooks);
   EXPECT_EQ(score.status().code(), StatusCode::kCancelled);
   EXPECT_EQ(asked, 3);

@@ -10,7 +10,8 @@ std::string Config(const std::string& group, const std::string& more = "") {
          group + "}" + more + "}";
 }
 
-constexpr char kGroup[] = R"({"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}})";
+constexpr char kGroup[] =
+    R"({"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}})";
 
 TEST(QuantizationConfig, NoneMeansDense) {
   auto config = QuantizationConfig::Parse("");
@@ -32,7 +33,8 @@ TEST(QuantizationConfig, ClassTargetsReachEveryLinearThatIsNotIgnored) {
 }
 
 TEST(QuantizationConfig, ANameComesBeforeTheClass) {
-  auto config = QuantizationConfig::Parse(R"({"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {
+  auto config = QuantizationConfig::Parse(
+      R"({"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {
     "a": {"targets": ["Linear"], "format": "pack-quantized", "weights": {"num_bits": 4, "strategy": "channel"}},
     "b": {"targets": ["x.y"], "format": "float-quantized", "weights": {"num_bits": 8, "type": "float", "strategy": "tensor"},
           "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": true}}}})");
@@ -56,11 +58,16 @@ TEST(QuantizationConfig, WhatIsNotUnderstoodIsAnError) {
       Config(R"({"targets": [7], "weights": {"num_bits": 4, "strategy": "channel"}})"),
       Config(R"({"targets": ["Linear"], "weights": {"num_bits": 3, "strategy": "channel"}})"),
       Config(R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "block"}})"),
-      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "group", "group_size": -1}})"),
-      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "channel", "actorder": "group"}})"),
-      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}})"),
-      Config(R"({"targets": ["Linear"], "format": "nvfp4-pack-quantized", "weights": {"num_bits": 4, "strategy": "channel"}})"),
-      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}, "input_activations": {"num_bits": 8, "strategy": "tensor", "dynamic": false}})"),
+      Config(
+          R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "group", "group_size": -1}})"),
+      Config(
+          R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "channel", "actorder": "group"}})"),
+      Config(
+          R"({"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "nvfp4-pack-quantized", "weights": {"num_bits": 4, "strategy": "channel"}})"),
+      Config(
+          R"({"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "channel"}, "input_activations": {"num_bits": 8, "strategy": "tensor", "dynamic": false}})"),
       Config(kGroup, R"(, "kv_cache_scheme": {"num_bits": 8})"),
   };
   for (const std::string& text : bad) {

@@ -11,9 +11,10 @@ namespace swage {
 namespace {
 
 // A file whose header is not padded: what follows is unaligned.
-std::string UnalignedFile(const std::string& dir, const std::string& name, const std::vector<float>& values) {
-  std::string header = Cat("{\"", name, "\":{\"dtype\":\"F32\",\"shape\":[", values.size(), "],\"data_offsets\":[0,",
-                           values.size() * 4, "]}}");
+std::string UnalignedFile(const std::string& dir, const std::string& name,
+                          const std::vector<float>& values) {
+  std::string header = Cat("{\"", name, "\":{\"dtype\":\"F32\",\"shape\":[", values.size(),
+                           "],\"data_offsets\":[0,", values.size() * 4, "]}}");
   while ((header.size() + 8) % 4 != 1) header += ' ';
   std::string bytes(8, '\0');
   const uint64_t length = header.size();
@@ -79,7 +80,8 @@ TEST(Npy, HeaderIsWhatNumPyReads) {
   EXPECT_EQ((10 + header) % 64, 0u);
   EXPECT_EQ((*bytes)[9 + header], '\n');
   EXPECT_NE(bytes->find("'shape': (2, 3)"), std::string::npos);
-  EXPECT_EQ(bytes->substr(10 + header), std::string(reinterpret_cast<const char*>(values.data()), 24));
+  EXPECT_EQ(bytes->substr(10 + header),
+            std::string(reinterpret_cast<const char*>(values.data()), 24));
 }
 
 }  // namespace
