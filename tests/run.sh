@@ -8,7 +8,7 @@
 #   --no-install   the packages are there
 #
 # build/ci    Release, with everything; also compiles the CUDA kernels where there is a CUDA toolkit
-# build/asan  AddressSanitizer and UndefinedBehaviorSanitizer: all that needs no gRPC, and the clients' own tests
+# build/asan  AddressSanitizer and UndefinedBehaviorSanitizer: all that needs no gRPC
 # build/tsan  ThreadSanitizer: what has threads of its own and no OpenMP (libgomp's are not seen by it)
 set -uo pipefail
 cd "$(dirname "$0")/.."
