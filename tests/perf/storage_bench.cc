@@ -93,11 +93,12 @@ void BM_Put(benchmark::State& state) {
   uint64_t stored = 0;
   for (auto _ : state) {
     state.PauseTiming();
-    Fixture fixture;
+    auto fixture = std::make_unique<Fixture>();
     state.ResumeTiming();
-    SWAGE_CHECK(fixture.store->PutBytes("default", "up", digest, bytes).ok());
+    SWAGE_CHECK(fixture->store->PutBytes("default", "up", digest, bytes).ok());
     state.PauseTiming();
-    stored = *Env::Posix()->FileSize(StorePaths(JoinPath(fixture.dir.path(), "store")).Object(digest));
+    stored = *Env::Posix()->FileSize(StorePaths(JoinPath(fixture->dir.path(), "store")).Object(digest));
+    fixture.reset();
     state.ResumeTiming();
   }
   state.counters["stored_share"] = static_cast<double>(stored) / static_cast<double>(bytes.size());
@@ -125,16 +126,20 @@ void BM_PutSmallObjects(benchmark::State& state) {
   const auto count = static_cast<size_t>(state.range(0));
   for (auto _ : state) {
     state.PauseTiming();
-    Fixture fixture;
+    auto fixture = std::make_unique<Fixture>();
     std::vector<Digest> digests;
     for (size_t i = 0; i < count; ++i) digests.push_back(Sha256Of(std::string_view(bytes).substr(i * kSize, kSize)));
     state.ResumeTiming();
-    auto upload = *fixture.store->NewUpload("default", "up");
+    auto upload = *fixture->store->NewUpload("default", "up");
     for (size_t i = 0; i < count; ++i) {
       SWAGE_CHECK(upload->Begin(digests[i], kSize, 0).ok());
       SWAGE_CHECK(upload->Append(std::string_view(bytes).substr(i * kSize, kSize)).ok());
     }
     SWAGE_CHECK(upload->Finish().ok());
+    state.PauseTiming();
+    upload.reset();
+    fixture.reset();
+    state.ResumeTiming();
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * count));
 }
