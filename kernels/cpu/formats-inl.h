@@ -72,6 +72,10 @@ HWY_INLINE VI EncodeInt(VF w, VF scale, VF zero, const VectorGrid& grid) {
   return hn::NearestInt(hn::Min(hn::Max(scaled, grid.lo), grid.hi));
 }
 
+HWY_INLINE VI EncodeScaledFp8(VF w, VF scale) {
+  return EncodeFp8(hn::Add(hn::Div(w, scale), hn::Zero(Float())));
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace swage::cpu

@@ -67,14 +67,20 @@ Status CpuOps::Quantize(const QuantizeArgs& args) {
     Keep(args, 0, whole);
   }
   cpu::ParallelFor(threads_, args.out, cpu::RowGrain(args.in), [&](int64_t begin, int64_t end) {
-    for (int64_t g = begin * layout.groups_per_row; g < end * layout.groups_per_row; ++g) {
-      const float* w = args.w + g * layout.group;
-      ScaleAndZero s = whole;
-      if (!args.per_tensor) {
-        s = ScaleOf(cpu::RangeOf(layout.group, w), format, args.symmetric);
-        Keep(args, g, s);
+    const int64_t at = begin * args.in, first = begin * layout.groups_per_row;
+    if (args.per_tensor) {
+      EncodeRun((end - begin) * args.in, args.w + at, whole, format, args.codes + at);
+    } else if (format.kind == FormatKind::kFloat) {
+      for (int64_t r = begin; r < end; ++r) {  // groups are rows: fp8 has no others
+        const float* w = args.w + r * args.in;
+        const ScaleAndZero s = ScaleOf(cpu::RangeOf(args.in, w), format, true);
+        Keep(args, r, s);
+        EncodeRun(args.in, w, s, format, args.codes + r * args.in);
       }
-      EncodeRun(layout.group, w, s, format, args.codes + g * layout.group);
+    } else {
+      cpu::QuantizeIntGroups((end - begin) * layout.groups_per_row, layout.group, args.w + at,
+                             IntGridOf(format.bits), args.scales + first,
+                             args.symmetric ? nullptr : args.zeros + first, args.codes + at);
     }
   });
   return Status();

@@ -29,6 +29,9 @@ struct MinMax {
 MinMax RangeOf(int64_t n, const float* x);
 void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
                     int8_t* codes);
+// Groups that lie one after the other, each with its own scale; symmetric when zeros is null.
+void QuantizeIntGroups(int64_t groups, int64_t group, const float* w, IntGrid grid, float* scales,
+                       int8_t* zeros, int8_t* codes);
 void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w);
 void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes);
 void DequantizeFp8Run(int64_t n, const int8_t* codes, float scale, float* w);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/cpu/simd.h"
 #include "kernels/numeric/fp8_e4m3.h"
@@ -44,7 +45,8 @@ void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid 
   const Float df;
   const SignedByte db;
   const int64_t lanes = hn::Lanes(df);
-  const VF vector_scale = hn::Set(df, scale), vector_zero = hn::Set(df, zero);
+  const VF vector_scale = hn::Set(df, scale);
+  const VF vector_zero = hn::Set(df, zero);
   const VectorGrid vector_grid = VectorGridOf(grid);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
@@ -52,6 +54,46 @@ void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid 
     hn::StoreU(hn::DemoteTo(db, code), db, codes + i);
   }
   for (; i < n; ++i) codes[i] = QuantizeInt(w[i], scale, zero, grid);
+}
+
+HWY_INLINE float AbsMaxOf(int64_t n, const float* x) {
+  const Float df;
+  const int64_t lanes = hn::Lanes(df);
+  VF max0 = hn::Zero(df), max1 = max0;
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    max0 = hn::Max(max0, hn::Abs(hn::LoadU(df, x + i)));
+    max1 = hn::Max(max1, hn::Abs(hn::LoadU(df, x + i + lanes)));
+  }
+  float max = hn::GetLane(hn::MaxOfLanes(df, hn::Max(max0, max1)));
+  for (; i < n; ++i) max = std::max(max, std::fabs(x[i]));
+  return max;
+}
+
+// Scales first, for several groups of together about this many weights: their reductions and
+// divisions overlap, and the groups are still in the first-level cache when they are encoded.
+constexpr int64_t kBatchWeights = 2048;
+
+void QuantizeIntGroups(int64_t groups, int64_t group, const float* w, IntGrid grid, float* scales,
+                       int8_t* zeros, int8_t* codes) {
+  const int64_t batch = std::max<int64_t>(1, kBatchWeights / group);
+  for (int64_t first = 0; first < groups; first += batch) {
+    const int64_t last = std::min(groups, first + batch);
+    for (int64_t g = first; g < last; ++g) {
+      if (zeros == nullptr) {
+        scales[g] = SymmetricScale(AbsMaxOf(group, w + g * group), grid);
+      } else {
+        const MinMax range = RangeOf(group, w + g * group);
+        const ScaleAndZero s = AsymmetricScale(range.min, range.max, grid);
+        scales[g] = s.scale;
+        zeros[g] = s.zero;
+      }
+    }
+    for (int64_t g = first; g < last; ++g) {
+      const float zero = zeros == nullptr ? 0.0f : static_cast<float>(zeros[g]);
+      QuantizeIntRun(group, w + g * group, scales[g], zero, grid, codes + g * group);
+    }
+  }
 }
 
 void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w) {
@@ -66,10 +108,6 @@ void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, f
   for (; i < n; ++i) w[i] = DequantizeInt(codes[i], scale, zero);
 }
 
-HWY_INLINE VI QuantizedFp8(VF w, VF scale) {
-  return EncodeFp8(hn::Add(hn::Div(w, scale), hn::Zero(Float())));
-}
-
 void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes) {
   const Float df;
   const Byte db;
@@ -77,7 +115,7 @@ void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes) {
   const VF vector_scale = hn::Set(df, scale);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const VI code = QuantizedFp8(hn::LoadU(df, w + i), vector_scale);
+    const VI code = EncodeScaledFp8(hn::LoadU(df, w + i), vector_scale);
     hn::StoreU(hn::DemoteTo(db, code), db, reinterpret_cast<uint8_t*>(codes + i));
   }
   for (; i < n; ++i) codes[i] = static_cast<int8_t>(QuantizeFp8(w[i], scale));
@@ -115,7 +153,7 @@ void FakeQuantizeFp8Run(int64_t n, float scale, float* x) {
   const VF vector_scale = hn::Set(df, scale);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const VI code = QuantizedFp8(hn::LoadU(df, x + i), vector_scale);
+    const VI code = EncodeScaledFp8(hn::LoadU(df, x + i), vector_scale);
     hn::StoreU(hn::Mul(DecodeFp8(code), vector_scale), df, x + i);
   }
   for (; i < n; ++i) x[i] = DequantizeFp8(QuantizeFp8(x[i], scale), scale);
@@ -131,6 +169,7 @@ namespace swage::cpu {
 
 HWY_EXPORT(RangeOf);
 HWY_EXPORT(QuantizeIntRun);
+HWY_EXPORT(QuantizeIntGroups);
 HWY_EXPORT(DequantizeIntRun);
 HWY_EXPORT(QuantizeFp8Run);
 HWY_EXPORT(DequantizeFp8Run);
@@ -141,6 +180,10 @@ MinMax RangeOf(int64_t n, const float* x) { return HWY_DYNAMIC_DISPATCH(RangeOf)
 void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
                     int8_t* codes) {
   HWY_DYNAMIC_DISPATCH(QuantizeIntRun)(n, w, scale, zero, grid, codes);
+}
+void QuantizeIntGroups(int64_t groups, int64_t group, const float* w, IntGrid grid, float* scales,
+                       int8_t* zeros, int8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(QuantizeIntGroups)(groups, group, w, grid, scales, zeros, codes);
 }
 void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w) {
   HWY_DYNAMIC_DISPATCH(DequantizeIntRun)(n, codes, scale, zero, w);

@@ -107,6 +107,32 @@ TEST_P(QuantizeOpsTest, QuantizeAndDequantizeGiveTheReferencesBytes) {
   }
 }
 
+// Quotients next to ties: a device that divides in any other way than IEEE 754 is found out here.
+TEST_P(QuantizeOpsTest, CodesNearTiesAreTheReferences) {
+  HostMemory host;
+  const int64_t rows = 24, n = 4096;
+  for (const float size : {1.0f, 0.01f, 60.0f, 65.0f, 1e-16f, 1e-17f, 1e20f}) {
+    std::vector<float> w = Gaussians(rows * n, 77);
+    for (int64_t i = 0; i < rows * n; ++i) {
+      w[i] *= size / 4;
+      if (i % n == 0) w[i] = size * (1 + static_cast<float>(i / n) * 0.01f);  // the row's largest
+      if (i % 3 == 1) {  // as close to a tie of int8 as f32 allows, on a random side
+        const float scale = size * (1 + static_cast<float>(i / n) * 0.01f) / 127.5f;
+        const float tie = (static_cast<float>(i % 250) - 125 + 0.5f) * scale;
+        w[i] = i % 2 == 0 ? std::nextafter(tie, 1e30f) : tie;
+      }
+    }
+    for (const char* format : {"int8", "int4", "fp8_e4m3"}) {
+      SCOPED_TRACE(testing::Message() << format << " " << size);
+      Runner runner({rows, n, n, false}, format, true);
+      Quantized want, got;
+      ASSERT_TRUE(runner.Run(ref(), &host, false, w, &want).ok());
+      RUN_OP(runner.Run(ops(), device(), shifted(), w, &got));
+      ExpectSameBytes(got.codes, want.codes);
+    }
+  }
+}
+
 TEST_P(QuantizeOpsTest, FakeQuantizeRowsGivesTheReferencesBytes) {
   for (const FormatRow& format : Formats()) {
     for (const auto& [rows, n] :
