@@ -86,8 +86,8 @@ EventView ToView(const v1::JobEvent& event) {
   return view;
 }
 
-WorkerView ToView(const v1::WorkerInfo& worker) {
-  WorkerView view;
+WorkerEntry ToView(const v1::WorkerInfo& worker) {
+  WorkerEntry view;
   view.worker_id = worker.worker_id();
   view.boot_id = worker.boot_id();
   view.connected = worker.connected();

@@ -10,6 +10,6 @@ namespace swage {
 JobView ToView(const v1::Job& job);
 PlanView ToView(const v1::Plan& plan);
 EventView ToView(const v1::JobEvent& event);
-WorkerView ToView(const v1::WorkerInfo& worker);
+WorkerEntry ToView(const v1::WorkerInfo& worker);
 
 }  // namespace swage

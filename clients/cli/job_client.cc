@@ -239,13 +239,13 @@ StatusOr<JobView> JobClient::Watch(const std::string& name, uint64_t after_seque
   }
 }
 
-StatusOr<std::vector<WorkerView>> JobClient::Workers() {
+StatusOr<std::vector<WorkerEntry>> JobClient::Workers() {
   SWAGE_ASSIGN_OR_RETURN(const auto admin, state_->Admin(this));
   v1::ListWorkersResponse response;
   SWAGE_RETURN_IF_ERROR(state_->Retry([&](grpc::ClientContext* context) {
     return admin->ListWorkers(context, v1::ListWorkersRequest(), &response);
   }));
-  std::vector<WorkerView> workers;
+  std::vector<WorkerEntry> workers;
   for (const v1::WorkerInfo& worker : response.workers()) workers.push_back(ToView(worker));
   return workers;
 }

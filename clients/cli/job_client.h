@@ -58,7 +58,7 @@ class JobClient {
   // state. UNAVAILABLE/SERVER_AWAY when the server stays away: the job itself is not harmed by that.
   StatusOr<JobView> Watch(const std::string& name, uint64_t after_sequence, const WatchCallbacks& callbacks);
 
-  StatusOr<std::vector<WorkerView>> Workers();
+  StatusOr<std::vector<WorkerEntry>> Workers();
   Status Drain(const std::string& worker_id, bool drain);
 
  private:

@@ -77,7 +77,7 @@ Json Of(const JobView& job) {
   return json;
 }
 
-Json Of(const WorkerView& worker) {
+Json Of(const WorkerEntry& worker) {
   return {{"worker_id", worker.worker_id}, {"boot_id", worker.boot_id},
           {"connected", worker.connected}, {"draining", worker.draining},
           {"slot_count", worker.slot_count}, {"devices", worker.devices},
@@ -102,9 +102,9 @@ std::string ToJson(const std::vector<JobView>& jobs) {
   return Dump({{"jobs", list}});
 }
 
-std::string ToJson(const std::vector<WorkerView>& workers) {
+std::string ToJson(const std::vector<WorkerEntry>& workers) {
   Json list = Json::array();
-  for (const WorkerView& worker : workers) list.push_back(Of(worker));
+  for (const WorkerEntry& worker : workers) list.push_back(Of(worker));
   return Dump({{"workers", list}});
 }
 

@@ -106,10 +106,10 @@ std::string JobsTable(const std::vector<JobView>& jobs) {
   return table.ToString();
 }
 
-std::string WorkersTable(const std::vector<WorkerView>& workers) {
+std::string WorkersTable(const std::vector<WorkerEntry>& workers) {
   if (workers.empty()) return "no workers\n";
   TextTable table({{"WORKER"}, {"STATE"}, {"SLOTS", Align::kRight}, {"DEVICES"}, {"JOBS"}, {"LAST SEEN"}});
-  for (const WorkerView& worker : workers) {
+  for (const WorkerEntry& worker : workers) {
     const std::string state = !worker.connected ? "lost" : worker.draining ? "draining" : "ready";
     table.AddRow({Printable(worker.worker_id), state, Cat(worker.slot_count), Printable(Join(worker.devices, ", ")),
                   Join(worker.jobs, ", "), LocalTime(worker.last_seen_unix_nanos)});

@@ -53,7 +53,7 @@ struct EventView {
   ProgressView progress;
 };
 
-struct WorkerView {
+struct WorkerEntry {
   std::string worker_id, boot_id;
   bool connected = false, draining = false;
   int slot_count = 0;
@@ -70,12 +70,12 @@ std::string ToJson(const JobView& job);
 std::string ToJson(const EventView& event);
 std::string ToJson(const PlanView& plan);
 std::string ToJson(const std::vector<JobView>& jobs);
-std::string ToJson(const std::vector<WorkerView>& workers);
+std::string ToJson(const std::vector<WorkerEntry>& workers);
 
 std::string JobText(const JobView& job);    // several lines
 std::string PlanText(const PlanView& plan);
 std::string JobsTable(const std::vector<JobView>& jobs);
-std::string WorkersTable(const std::vector<WorkerView>& workers);
+std::string WorkersTable(const std::vector<WorkerEntry>& workers);
 
 // A job that ended FAILED or CANCELLED, as an error to show: its message, its reason.
 Status JobFailure(const JobView& job);

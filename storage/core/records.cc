@@ -58,7 +58,7 @@ class Fields {
     if (!CheckJobName(job).ok()) ok_ = false;
     return job;
   }
-  JobToken Token() { return {Uint("incarnation"), Uint("epoch"), Decimal<uint64_t>("random")}; }
+  ResultToken Token() { return {Uint("incarnation"), Uint("epoch"), Decimal<uint64_t>("random")}; }
   template <typename T>
   StatusOr<T> Result(T value) const {
     if (ok_) return value;

@@ -12,9 +12,9 @@
 namespace swage {
 
 // swage.v1.Token: names one assignment of a job.
-struct JobToken {
+struct ResultToken {
   uint64_t incarnation = 0, epoch = 0, random = 0;
-  bool operator==(const JobToken&) const = default;
+  bool operator==(const ResultToken&) const = default;
 };
 
 struct ArtifactEntry {
@@ -26,13 +26,13 @@ struct ArtifactEntry {
 struct PreparedEntry {
   std::string tenant, job;
   Digest artifact;
-  JobToken token;
+  ResultToken token;
   int64_t create_unix_millis = 0;
 };
 struct PublishedEntry {
   std::string tenant, job;
   Digest artifact;
-  JobToken token;
+  ResultToken token;
 };
 struct AliasEntry {
   std::string tenant, name;

@@ -70,9 +70,9 @@ class Store {
   // Verifies that every object is there and every file's digest is that of its parts, then makes the artifact visible.
   StatusOr<ArtifactRecord> Commit(const std::string& tenant, const std::string& upload, std::string_view manifest_json,
                                   const std::string& alias);
-  StatusOr<Digest> Prepare(const std::string& tenant, const std::string& upload, const std::string& job, const JobToken& token,
+  StatusOr<Digest> Prepare(const std::string& tenant, const std::string& upload, const std::string& job, const ResultToken& token,
                            std::string_view manifest_json);
-  StatusOr<ArtifactRecord> Publish(const std::string& tenant, const std::string& job, const JobToken& token, uint64_t incarnation,
+  StatusOr<ArtifactRecord> Publish(const std::string& tenant, const std::string& job, const ResultToken& token, uint64_t incarnation,
                                    const std::string& artifact, const std::string& alias);
   StatusOr<PublishedPage> Reconcile(uint64_t incarnation, const std::string& after, int page_size = 1000);
 

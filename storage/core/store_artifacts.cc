@@ -106,7 +106,7 @@ StatusOr<ArtifactRecord> Store::Commit(const std::string& tenant, const std::str
   return record;
 }
 
-StatusOr<Digest> Store::Prepare(const std::string& tenant, const std::string& upload, const std::string& job, const JobToken& token,
+StatusOr<Digest> Store::Prepare(const std::string& tenant, const std::string& upload, const std::string& job, const ResultToken& token,
                                 std::string_view manifest_json) {
   SWAGE_RETURN_IF_ERROR(CheckJobName(job));
   ManifestSummary summary;
@@ -116,7 +116,7 @@ StatusOr<Digest> Store::Prepare(const std::string& tenant, const std::string& up
   return summary.id;
 }
 
-StatusOr<ArtifactRecord> Store::Publish(const std::string& tenant, const std::string& job, const JobToken& token, uint64_t incarnation,
+StatusOr<ArtifactRecord> Store::Publish(const std::string& tenant, const std::string& job, const ResultToken& token, uint64_t incarnation,
                                         const std::string& artifact, const std::string& alias) {
   SWAGE_RETURN_IF_ERROR(CheckTenantName(tenant));
   SWAGE_RETURN_IF_ERROR(CheckJobName(job));

@@ -29,7 +29,7 @@ Status ToProto(StatusOr<ArtifactRecord> record, v1::Artifact* out) {
   return record.status();
 }
 
-JobToken TokenOf(const v1::Token& token) { return {token.incarnation(), token.epoch(), token.random()}; }
+ResultToken TokenOf(const v1::Token& token) { return {token.incarnation(), token.epoch(), token.random()}; }
 
 }  // namespace
 

@@ -73,7 +73,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
       std::unique_lock<std::mutex> lock(mutex_);
       if (stopping_) return;
       table_.Drain();
-      for (auto& [token, run] : runs_) run.attempt->Stop(Attempt::StopKind::kDrain);
+      for (auto& [id, run] : runs_) run.attempt->Stop(Attempt::StopKind::kDrain);
       News(/*urgent=*/true);
       // The children checkpoint and stop, the scheduler takes note of each; then nothing of ours is left there.
       changed_.wait_for(lock, std::chrono::milliseconds(kDrainMs), [this] { return table_.slots().empty(); });
@@ -96,7 +96,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (std::exchange(stopping_, true)) return;
-      for (auto& [token, run] : runs_) run.attempt->Stop(Attempt::StopKind::kUnwanted);
+      for (auto& [id, run] : runs_) run.attempt->Stop(Attempt::StopKind::kUnwanted);
       changed_.notify_all();
     }
     client_.Interrupt();
@@ -128,16 +128,17 @@ class WorkerDaemonImpl : public WorkerDaemon {
 
   void Execute(const SlotTable::Actions& actions) {
     for (const AttemptToken& token : actions.stop) {
-      const auto it = runs_.find(token);
-      if (it != runs_.end()) it->second.attempt->Stop(Attempt::StopKind::kUnwanted);
+      for (auto& [id, run] : runs_) {
+        if (run.attempt->assignment().token == token) run.attempt->Stop(Attempt::StopKind::kUnwanted);
+      }
     }
     for (const Assignment& assignment : actions.accepted) {
       RemoveScratch(env_, ScratchOf(context_.scratch_dir, assignment));
     }
     for (const Assignment& assignment : actions.start) {
-      Run& run = runs_[assignment.token];
+      Run& run = runs_[++last_run_];
       run.attempt = std::make_unique<Attempt>(context_, assignment);
-      run.thread = std::thread([this, attempt = run.attempt.get()] { RunAttempt(attempt); });
+      run.thread = std::thread([this, id = last_run_, attempt = run.attempt.get()] { RunAttempt(id, attempt); });
     }
     if (!actions.start.empty() || !actions.stop.empty()) News(/*urgent=*/true);
     changed_.notify_all();
@@ -149,14 +150,14 @@ class WorkerDaemonImpl : public WorkerDaemon {
     SweepScratch(env_, context_.scratch_dir, options_.clock->UnixNanos(), in_use);
   }
 
-  void RunAttempt(Attempt* attempt) {
+  void RunAttempt(uint64_t id, Attempt* attempt) {
     const AttemptToken token = attempt->assignment().token;
     LogInfo("job ", attempt->assignment().job, " epoch ", token.epoch, " starts");
     const SlotOutcome outcome = attempt->Run();
     LogInfo("job ", attempt->assignment().job, " epoch ", token.epoch, " ends ",
             outcome.manifest_digest.empty() ? Cat(outcome.reason, ": ", outcome.message) : outcome.manifest_digest);
     std::lock_guard<std::mutex> lock(mutex_);
-    ended_.push_back(token);
+    ended_.push_back(id);
     const auto actions = table_.Finished(token, outcome);
     News(/*urgent=*/true);
     if (!stopping_) Execute(actions);
@@ -253,8 +254,10 @@ class WorkerDaemonImpl : public WorkerDaemon {
   SlotTable table_;
   LeaseClock lease_;
   SyncReport report_;
-  std::map<AttemptToken, Run> runs_;
-  std::vector<AttemptToken> ended_;  // their threads are to be joined
+  // By a number of our own: an assignment may come again, under the same token, before its last thread has been joined.
+  std::map<uint64_t, Run> runs_;
+  uint64_t last_run_ = 0;
+  std::vector<uint64_t> ended_;  // their threads are to be joined
   bool stopping_ = false, news_ = false, urgent_ = false, in_call_ = false;
   int64_t last_progress_ = 0;
   int64_t fenced_ = 0;  // the fence that was acted upon

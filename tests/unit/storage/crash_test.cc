@@ -8,7 +8,7 @@
 namespace swage {
 namespace {
 
-const JobToken kToken{1, 1, 7};
+const ResultToken kToken{1, 1, 7};
 
 class CrashTest : public StoreTest {
  protected:

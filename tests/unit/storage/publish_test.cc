@@ -7,11 +7,11 @@
 namespace swage {
 namespace {
 
-const JobToken kToken{1, 1, 0xfedcba9876543210u};
+const ResultToken kToken{1, 1, 0xfedcba9876543210u};
 
 class PublishTest : public StoreTest {
  protected:
-  StatusOr<Digest> PrepareModel(const std::string& job, const TestModel& model, const JobToken& token = kToken) {
+  StatusOr<Digest> PrepareModel(const std::string& job, const TestModel& model, const ResultToken& token = kToken) {
     SWAGE_RETURN_IF_ERROR(PutObjects("default", "worker", model));
     return store_->Prepare("default", "worker", job, token, model.json());
   }
