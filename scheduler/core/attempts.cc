@@ -10,7 +10,8 @@ namespace {
 
 constexpr size_t kAttemptsKept = 20;
 constexpr size_t kRetiredBoots = 16;
-constexpr int kUnseenReports = 5;  // a worker that was told so often and does not take the job will not
+constexpr int kUnseenReports =
+    5;  // a worker that was told so often and does not take the job will not
 constexpr int64_t kProgressIntervalNanos = 1'000'000'000 / limits::kWatchEventsPerSecond;
 constexpr int64_t kBackoffBaseNanos = 1'000'000'000, kBackoffCapNanos = 100'000'000'000;
 
@@ -44,10 +45,12 @@ bool Core::HandleReport(const WorkerReport& report, Now now) {
   worker.capacity_bytes = 0;
   for (const DeviceReport& device : report.devices) worker.capacity_bytes += device.total_bytes;
   worker.methods.clear();
-  for (const std::string& method : report.methods) worker.methods.insert(method.substr(0, method.find('/')));
+  for (const std::string& method : report.methods)
+    worker.methods.insert(method.substr(0, method.find('/')));
   worker.reported.clear();
   for (const SlotReport& slot : report.slots) {
-    worker.reported.push_back({JobKey(slot.tenant, slot.job), slot.token, slot.outcome.has_value()});
+    worker.reported.push_back(
+        {JobKey(slot.tenant, slot.job), slot.token, slot.outcome.has_value()});
     HandleSlot(&worker, slot, now);
   }
   NoteMissing(&worker, now);
@@ -100,10 +103,12 @@ void Core::Conclude(Job* job, const OutcomeReport& outcome, Now now) {
     const Reason reason = ParseReason(outcome.reason);
     // A reason that is not ours is kept for people to read.
     const bool known = ReasonName(reason) == outcome.reason || outcome.reason.empty();
-    return FailAttempt(job, reason, known ? outcome.message : Cat(outcome.reason, ": ", outcome.message), now);
+    return FailAttempt(job, reason,
+                       known ? outcome.message : Cat(outcome.reason, ": ", outcome.message), now);
   }
   if (!IsDigest(outcome.manifest_digest)) {
-    return FailAttempt(job, Reason::kInternal, "the worker reported a result whose name is not a digest", now);
+    return FailAttempt(job, Reason::kInternal,
+                       "the worker reported a result whose name is not a digest", now);
   }
   // The decision: from here on this artifact, and no other, is the job's result.
   Detach(job);
@@ -129,14 +134,15 @@ void Core::CloseAttempt(Job* job, const std::string& reason, const std::string& 
 bool Core::ChargeBudget(Job* job, const ReasonPolicy& policy, std::string* message) {
   JobRecord& record = job->record;
   switch (policy.budget) {
-    case Budget::kNone:
-      return policy.retryable;
+    case Budget::kNone: return policy.retryable;
     case Budget::kUser:
-      if (++record.user_failures < limits::kJobAttempts || !policy.retryable) return policy.retryable;
+      if (++record.user_failures < limits::kJobAttempts || !policy.retryable)
+        return policy.retryable;
       *message = Cat(*message, " (failed ", record.user_failures, " times; not tried again)");
       return false;
     case Budget::kInfra:
-      if (++record.infra_losses < limits::kInfraLosses || !policy.retryable) return policy.retryable;
+      if (++record.infra_losses < limits::kInfraLosses || !policy.retryable)
+        return policy.retryable;
       *message = Cat(*message, " (lost ", record.infra_losses, " times; not tried again)");
       return false;
   }
@@ -152,7 +158,8 @@ void Core::FailAttempt(Job* job, Reason reason, const std::string& said, Now now
     }
     // With all of the largest worker it was not enough: more of the same does not help.
     if (record.reserved_bytes >= largest) reason = Reason::kOomReal;
-    const uint64_t grown = std::max(record.progress.peak_bytes / 4 * 5, record.reserved_bytes / 2 * 3);
+    const uint64_t grown =
+        std::max(record.progress.peak_bytes / 4 * 5, record.reserved_bytes / 2 * 3);
     record.learned_bytes = std::max(record.learned_bytes, std::min(grown, largest));
   }
   const ReasonPolicy policy = PolicyOf(reason);
@@ -163,7 +170,8 @@ void Core::FailAttempt(Job* job, Reason reason, const std::string& said, Now now
   record.token = {};
   record.worker.clear();
   record.worker_boot.clear();
-  if (!ChargeBudget(job, policy, &message)) return SetState(job, policy.final_state, name, message, now);
+  if (!ChargeBudget(job, policy, &message))
+    return SetState(job, policy.final_state, name, message, now);
   int failures = 0;
   if (policy.budget == Budget::kUser) failures = record.user_failures;
   if (policy.budget == Budget::kInfra) failures = record.infra_losses;
@@ -179,12 +187,14 @@ int64_t Core::BackoffNanos(int failures) {
   if (failures <= 1) return 0;
   int64_t bound = kBackoffBaseNanos;
   for (int i = 2; i < failures && bound < kBackoffCapNanos; ++i) bound *= 2;
-  return static_cast<int64_t>(rng_.Uniform(static_cast<uint64_t>(std::min(bound, kBackoffCapNanos))));
+  return static_cast<int64_t>(
+      rng_.Uniform(static_cast<uint64_t>(std::min(bound, kBackoffCapNanos))));
 }
 
 void Core::Detach(Job* job) {
   auto it = workers_.find(job->record.worker);
-  if (it != workers_.end()) it->second.jobs.erase(JobKey(job->record.job.tenant, job->record.job.id));
+  if (it != workers_.end())
+    it->second.jobs.erase(JobKey(job->record.job.tenant, job->record.job.id));
   job->delivered.reset();
   job->unseen = 0;
 }
@@ -195,14 +205,16 @@ bool Core::Withdraw(Job* job) {
   Worker& worker = WorkerOf(record.worker);
   Detach(job);
   if (!delivered.has_value()) return false;  // it was never told
-  worker.releasing.push_back({JobKey(record.job.tenant, record.job.id), record.worker_boot, record.token,
-                              record.reserved_bytes, *delivered});
+  worker.releasing.push_back({JobKey(record.job.tenant, record.job.id), record.worker_boot,
+                              record.token, record.reserved_bytes, *delivered});
   return true;
 }
 
 void Core::Released(const Releasing& entry, Now now) {
   Job* job = Find(entry.job_key);
-  if (job == nullptr || job->record.state != JobState::kCancelling || job->record.token != entry.token) return;
+  if (job == nullptr || job->record.state != JobState::kCancelling ||
+      job->record.token != entry.token)
+    return;
   const std::string reason = job->record.reason, message = job->record.message;
   SetState(job, JobState::kCancelled, reason, message, now);
 }
@@ -226,8 +238,8 @@ void Core::LoseWorker(Worker* worker, Reason reason, const std::string& boot_id_
   worker->releasing = std::move(kept);
 }
 
-// A worker answers each call before it makes the next: a report that came after the call in whose answer an assignment
-// was listed, and does not list it, says that the worker does not run it.
+// A worker answers each call before it makes the next: a report that came after the call in whose
+// answer an assignment was listed, and does not list it, says that the worker does not run it.
 void Core::NoteMissing(Worker* worker, Now now) {
   auto running = [&](const JobToken& token) {
     return std::any_of(worker->reported.begin(), worker->reported.end(),
@@ -246,7 +258,8 @@ void Core::NoteMissing(Worker* worker, Now now) {
     Job* job = Find(key);
     if (job == nullptr || !job->delivered.has_value() || running(job->record.token)) continue;
     if (worker->sequence > *job->delivered && ++job->unseen >= kUnseenReports) {
-      FailAttempt(job, Reason::kWorkerLost, "the worker was told to run the job and did not take it", now);
+      FailAttempt(job, Reason::kWorkerLost,
+                  "the worker was told to run the job and did not take it", now);
     }
   }
 }
@@ -257,8 +270,8 @@ void Core::Tick(Now now) {
     if (!held || worker.lease_mono > now.mono_nanos) continue;
     worker.connected = false;
     worker.reported.clear();
-    // Boots have no order: what was taken for the later one may have been a late call of one that is dead. Whoever
-    // calls next is believed.
+    // Boots have no order: what was taken for the later one may have been a late call of one that
+    // is dead. Whoever calls next is believed.
     worker.retired_boots.clear();
     LoseWorker(&worker, Reason::kWorkerLost, "", now);
   }
@@ -278,14 +291,15 @@ PublishOrder Core::PublishOrderOf(const Job& job) const {
   return {spec.tenant, spec.id, job.record.token, job.record.artifact, alias, spec.traceparent};
 }
 
-void Core::HandlePublish(const PublishOrder& order, PublishOutcome outcome, const std::string& artifact,
-                         const std::string& message, Now now) {
+void Core::HandlePublish(const PublishOrder& order, PublishOutcome outcome,
+                         const std::string& artifact, const std::string& message, Now now) {
   Job* job = Find(JobKey(order.tenant, order.job));
-  if (job == nullptr || job->record.state != JobState::kFinalizing || job->record.token != order.token) return;
+  if (job == nullptr || job->record.state != JobState::kFinalizing ||
+      job->record.token != order.token)
+    return;
   switch (outcome) {
     case PublishOutcome::kPublished:
-    case PublishOutcome::kAlreadyPublished:
-      return Finish(job, artifact, now);
+    case PublishOutcome::kAlreadyPublished: return Finish(job, artifact, now);
     case PublishOutcome::kMissing:
       job->record.artifact.clear();
       return FailAttempt(job, Reason::kResultMissing, message, now);
@@ -323,8 +337,9 @@ std::vector<AssignmentOrder> Core::Answer(const std::string& worker_id) {
     Job& job = jobs_.at(key);
     job.delivered = it->second.sequence;
     const AdmittedJob& spec = job.record.job;
-    orders.push_back({spec.tenant, spec.id, job.record.token, spec.recipe_json, spec.model_digest, spec.traceparent,
-                      spec.files, job.record.reserved_bytes, static_cast<int>(job.record.epoch)});
+    orders.push_back({spec.tenant, spec.id, job.record.token, spec.recipe_json, spec.model_digest,
+                      spec.traceparent, spec.files, job.record.reserved_bytes,
+                      static_cast<int>(job.record.epoch)});
   }
   return orders;
 }

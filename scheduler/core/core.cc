@@ -8,7 +8,8 @@
 namespace swage {
 namespace {
 
-// The methods a recipe asks for. Control has validated it; what cannot be read here asks for nothing.
+// The methods a recipe asks for. Control has validated it; what cannot be read here asks for
+// nothing.
 std::set<std::string> MethodsOf(const std::string& recipe_json) {
   std::set<std::string> methods;
   const auto json = nlohmann::json::parse(recipe_json, nullptr, false);
@@ -66,13 +67,15 @@ void Core::FinishLoad(Now now) {
       if (IsActive(job)) {
         worker.jobs.insert(key);
       } else {
-        worker.releasing.push_back({key, record.worker_boot, record.token, record.reserved_bytes, 0});
+        worker.releasing.push_back(
+            {key, record.worker_boot, record.token, record.reserved_bytes, 0});
       }
     } else if (record.state == JobState::kFinalizing) {
       output_.publishes.push_back(PublishOrderOf(job));
     } else if (record.state == JobState::kQueued) {
       // The wall clock may have been set meanwhile: never wait longer than the longest back-off.
-      const int64_t wait = std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0, 100'000'000'000);
+      const int64_t wait =
+          std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0, 100'000'000'000);
       job.not_before_mono = now.mono_nanos + wait;
       job.queued_unix = now.unix_nanos;
       Enqueue(&job, now);
@@ -80,7 +83,8 @@ void Core::FinishLoad(Now now) {
   }
 }
 
-void Core::Reconciled(const std::string& tenant, const std::string& id, const std::string& artifact, Now now) {
+void Core::Reconciled(const std::string& tenant, const std::string& id, const std::string& artifact,
+                      Now now) {
   Job* job = Find(JobKey(tenant, id));
   if (job == nullptr || IsFinal(job->record.state)) return;
   if (IsActive(*job)) {
@@ -90,7 +94,8 @@ void Core::Reconciled(const std::string& tenant, const std::string& id, const st
   Finish(job, artifact, now);
 }
 
-void Core::HandleRequest(const std::string& key, uint64_t version, const Request& request, Now now) {
+void Core::HandleRequest(const std::string& key, uint64_t version, const Request& request,
+                         Now now) {
   if (!handled_requests_.insert(key).second) return;  // told twice
   output_.writes.push_back({key, version, std::nullopt});
   if (request.kind == "create") return Create(request, now);
@@ -106,7 +111,8 @@ void Core::HandleRequest(const std::string& key, uint64_t version, const Request
   } else if (request.kind == "retry") {
     Retry(job, now);
   } else if (request.kind == "delete") {
-    if (!IsFinal(state)) return Emit(*job, "state", "DELETE_REFUSED", "only a job that has ended can be deleted", now);
+    if (!IsFinal(state))
+      return Emit(*job, "state", "DELETE_REFUSED", "only a job that has ended can be deleted", now);
     job->deleted = true;
     Dirty(*job);
   }
@@ -114,7 +120,8 @@ void Core::HandleRequest(const std::string& key, uint64_t version, const Request
 
 void Core::Create(const Request& request, Now now) {
   const std::string key = JobKey(request.tenant, request.job_id);
-  if (request.job.id != request.job_id || request.job.tenant != request.tenant) return;  // control never writes that
+  if (request.job.id != request.job_id || request.job.tenant != request.tenant)
+    return;  // control never writes that
   if (jobs_.contains(key)) return;
   Job& job = jobs_[key];
   job.record.job = request.job;
@@ -127,21 +134,21 @@ void Core::Cancel(Job* job, const Request& request, Now now) {
   const std::string message = request.reason.empty() ? "cancelled on request" : request.reason;
   switch (job->record.state) {
     case JobState::kQueued:
-    case JobState::kPaused:
-      return SetState(job, JobState::kCancelled, reason, message, now);
+    case JobState::kPaused: return SetState(job, JobState::kCancelled, reason, message, now);
     case JobState::kStarting:
     case JobState::kRunning: {
       CloseAttempt(job, reason, message, now);
       const bool wait = Withdraw(job);
-      return SetState(job, wait ? JobState::kCancelling : JobState::kCancelled, reason, message, now);
+      return SetState(job, wait ? JobState::kCancelling : JobState::kCancelled, reason, message,
+                      now);
     }
     case JobState::kFinalizing:
-      return Emit(*job, "state", "CANCEL_TOO_LATE", "the result is already decided and is being published", now);
+      return Emit(*job, "state", "CANCEL_TOO_LATE",
+                  "the result is already decided and is being published", now);
     case JobState::kCancelling:
     case JobState::kSucceeded:
     case JobState::kFailed:
-    case JobState::kCancelled:
-      return;
+    case JobState::kCancelled: return;
   }
 }
 
@@ -173,7 +180,8 @@ void Core::Retry(Job* job, Now now) {
 Status Core::SetDrain(const std::string& worker_id, bool drain, Now now) {
   auto it = workers_.find(worker_id);
   if (it == workers_.end()) {
-    return NotFound("WORKER_UNKNOWN", Cat("no worker '", worker_id, "' has been seen"), "list the workers first");
+    return NotFound("WORKER_UNKNOWN", Cat("no worker '", worker_id, "' has been seen"),
+                    "list the workers first");
   }
   Worker& worker = it->second;
   if (worker.drain_wanted == drain) return absl::OkStatus();
@@ -182,9 +190,12 @@ Status Core::SetDrain(const std::string& worker_id, bool drain, Now now) {
   return absl::OkStatus();
 }
 
-void Core::Dirty(const Job& job) { dirty_.insert(JobKey(job.record.job.tenant, job.record.job.id)); }
+void Core::Dirty(const Job& job) {
+  dirty_.insert(JobKey(job.record.job.tenant, job.record.job.id));
+}
 
-void Core::Emit(const Job& job, const char* kind, const std::string& reason, const std::string& message, Now now) {
+void Core::Emit(const Job& job, const char* kind, const std::string& reason,
+                const std::string& message, Now now) {
   const JobRecord& record = job.record;
   JobEventRecord event;
   event.kind = kind;
@@ -198,7 +209,8 @@ void Core::Emit(const Job& job, const char* kind, const std::string& reason, con
   output_.events.push_back({JobStream(record.job.tenant, record.job.id), ToJson(event)});
 }
 
-void Core::SetState(Job* job, JobState state, const std::string& reason, const std::string& message, Now now) {
+void Core::SetState(Job* job, JobState state, const std::string& reason, const std::string& message,
+                    Now now) {
   JobRecord& record = job->record;
   if (record.state == JobState::kQueued) Dequeue(*job);
   record.state = state;
@@ -246,10 +258,12 @@ CoreOutput Core::TakeOutput(Now now) {
 int64_t Core::NextDeadline(Now now) const {
   int64_t next = INT64_MAX;
   for (const auto& [id, worker] : workers_) {
-    if (worker.connected || !worker.jobs.empty() || !worker.releasing.empty()) next = std::min(next, worker.lease_mono);
+    if (worker.connected || !worker.jobs.empty() || !worker.releasing.empty())
+      next = std::min(next, worker.lease_mono);
   }
   if (!delayed_.empty()) next = std::min(next, delayed_.begin()->first);
-  // Waiting jobs are looked at again each second, so that what they are told about their waiting stays true.
+  // Waiting jobs are looked at again each second, so that what they are told about their waiting
+  // stays true.
   if (!ready_.empty()) next = std::min(next, now.mono_nanos + 1'000'000'000);
   return next;
 }
@@ -257,7 +271,8 @@ int64_t Core::NextDeadline(Now now) const {
 std::vector<WorkerView> Core::Workers() const {
   std::vector<WorkerView> views;
   for (const auto& [id, w] : workers_) {
-    WorkerView view{id, w.boot_id, w.connected, w.draining || w.drain_wanted, w.slot_count, w.devices, {}, w.last_seen_unix};
+    WorkerView view{id,           w.boot_id, w.connected, w.draining || w.drain_wanted,
+                    w.slot_count, w.devices, {},          w.last_seen_unix};
     for (const std::string& key : w.jobs) view.jobs.push_back(key);
     views.push_back(std::move(view));
   }

@@ -1,6 +1,7 @@
-// The scheduler's decisions: a deterministic state machine over jobs and workers. No I/O, no threads, no clock: time
-// comes with every input, randomness from the Rng it was given, and what it decides leaves through TakeOutput.
-// The server (scheduler/server) and the simulator (tests/sim) drive the same code.
+// The scheduler's decisions: a deterministic state machine over jobs and workers. No I/O, no
+// threads, no clock: time comes with every input, randomness from the Rng it was given, and what it
+// decides leaves through TakeOutput. The server (scheduler/server) and the simulator (tests/sim)
+// drive the same code.
 //
 // A leader's life:
 //   Core core(options, rng);
@@ -8,12 +9,14 @@
 //   for each job that the store has published: core.Reconciled(...);
 //   loop: core.HandleX(...) any number of times;  core.Tick(now);
 //         CoreOutput out = core.TakeOutput(now);
-//         Apply(out.writes, out.events) as one transaction. Ok: start out.publishes, answer workers by Answer().
-//         Conflict or unknown: throw this Core away and load a new one; nothing of `out` may take effect.
+//         Apply(out.writes, out.events) as one transaction. Ok: start out.publishes, answer workers
+//         by Answer(). Conflict or unknown: throw this Core away and load a new one; nothing of
+//         `out` may take effect.
 //
-// Safety does not rest on time: an assignment is named by a token (incarnation, epoch, random), the epoch grows with
-// each assignment of a job, and only the outcome that carries the job's present token decides (reference/platform.md
-// 1.3, 1.7 G3, G5, G9). Time only decides when to give up on a silent worker. Not thread-safe.
+// Safety does not rest on time: an assignment is named by a token (incarnation, epoch, random), the
+// epoch grows with each assignment of a job, and only the outcome that carries the job's present
+// token decides (reference/platform.md 1.3, 1.7 G3, G5, G9). Time only decides when to give up on a
+// silent worker. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -112,7 +115,9 @@ struct CoreOutput {
   std::vector<CoreEvent> events;
   std::vector<PublishOrder> publishes;
   std::vector<CoreSpan> spans;
-  bool empty() const { return writes.empty() && events.empty() && publishes.empty() && spans.empty(); }
+  bool empty() const {
+    return writes.empty() && events.empty() && publishes.empty() && spans.empty();
+  }
 };
 
 struct WorkerView {
@@ -131,16 +136,20 @@ class Core {
  public:
   Core(const CoreOptions& options, Rng rng);
 
-  // One record of the store; those of other kinds (requests, request ids) are not for it and are skipped.
+  // One record of the store; those of other kinds (requests, request ids) are not for it and are
+  // skipped.
   Status Load(const std::string& key, uint64_t version, const std::string& value);
-  // Every assignment found gets a whole lease from now; decided results are ordered to be published again.
+  // Every assignment found gets a whole lease from now; decided results are ordered to be published
+  // again.
   void FinishLoad(Now now);
   // The artifact store has published this for the job: it stands, whatever the record says.
-  void Reconciled(const std::string& tenant, const std::string& job, const std::string& artifact, Now now);
+  void Reconciled(const std::string& tenant, const std::string& job, const std::string& artifact,
+                  Now now);
 
   // A request record; it is deleted in the same transaction as what it does.
   void HandleRequest(const std::string& key, uint64_t version, const Request& request, Now now);
-  // False: older than what is known of that worker (a late duplicate, or an earlier boot); nothing was changed.
+  // False: older than what is known of that worker (a late duplicate, or an earlier boot); nothing
+  // was changed.
   bool HandleReport(const WorkerReport& report, Now now);
   void HandlePublish(const PublishOrder& order, PublishOutcome outcome, const std::string& artifact,
                      const std::string& message, Now now);
@@ -148,38 +157,43 @@ class Core {
   void Tick(Now now);  // ends leases
 
   CoreOutput TakeOutput(Now now);
-  // When Tick has something to do at the earliest, by the monotonic clock; INT64_MAX: nothing is known of.
+  // When Tick has something to do at the earliest, by the monotonic clock; INT64_MAX: nothing is
+  // known of.
   int64_t NextDeadline(Now now) const;
 
   // The tokens of the worker's desired state.
   std::vector<JobToken> Desired(const std::string& worker_id) const;
   // True when what the worker last reported is not what it should be.
   bool NeedsAnswer(const std::string& worker_id) const;
-  // The worker's whole desired state, as an answer to the last report handled; remembers that it was said.
+  // The worker's whole desired state, as an answer to the last report handled; remembers that it
+  // was said.
   std::vector<AssignmentOrder> Answer(const std::string& worker_id);
 
   std::vector<WorkerView> Workers() const;
-  std::vector<QueuedView> Queue(const std::string& tenant, size_t limit, Now now) const;  // "" = all tenants
+  std::vector<QueuedView> Queue(const std::string& tenant, size_t limit,
+                                Now now) const;  // "" = all tenants
   const JobRecord* FindJob(const std::string& tenant, const std::string& id) const;
-  uint64_t refused_outcomes() const { return refused_outcomes_; }  // carried a token that was not the present one
+  uint64_t refused_outcomes() const {
+    return refused_outcomes_;
+  }  // carried a token that was not the present one
 
  private:
   struct Job {
     JobRecord record;
     uint64_t version = 0;
     bool deleted = false;
-    std::set<std::string> methods;            // its recipe's, without version
+    std::set<std::string> methods;  // its recipe's, without version
     int64_t not_before_mono = 0;
     int64_t queued_unix = 0;
-    std::optional<uint64_t> delivered;        // the call whose answer last listed the assignment
-    int unseen = 0;                           // reports since then that did not list it
-    int64_t progress_mono = INT64_MIN / 2;    // of the last progress event
+    std::optional<uint64_t> delivered;      // the call whose answer last listed the assignment
+    int unseen = 0;                         // reports since then that did not list it
+    int64_t progress_mono = INT64_MIN / 2;  // of the last progress event
     double progress_fraction = -1;
     std::string progress_stage;
-    int64_t pending_mono = INT64_MIN / 2;     // of the last change of pending_reason
+    int64_t pending_mono = INT64_MIN / 2;  // of the last change of pending_reason
   };
-  // An assignment taken back that the worker may still be running: it holds its slot and bytes until the worker is
-  // known to have let go.
+  // An assignment taken back that the worker may still be running: it holds its slot and bytes
+  // until the worker is known to have let go.
   struct Releasing {
     std::string job_key, boot_id;
     JobToken token;
@@ -194,16 +208,16 @@ class Core {
     std::string id, boot_id;
     std::deque<std::string> retired_boots;
     uint64_t sequence = 0;
-    bool connected = false;        // has reported, and its lease has not ended
-    bool draining = false;         // says the worker
-    bool drain_wanted = false;     // says the operator
+    bool connected = false;     // has reported, and its lease has not ended
+    bool draining = false;      // says the worker
+    bool drain_wanted = false;  // says the operator
     uint64_t drain_version = 0;
     int slot_count = 0;
     std::vector<DeviceReport> devices;
     uint64_t capacity_bytes = 0;
     std::set<std::string> methods;
     int64_t lease_mono = 0, last_seen_unix = 0;
-    std::set<std::string> jobs;    // keys of the assignments it should run
+    std::set<std::string> jobs;  // keys of the assignments it should run
     std::vector<Releasing> releasing;
     std::vector<Reported> reported;
   };
@@ -221,8 +235,10 @@ class Core {
   void Pause(Job* job, Now now);
   void Retry(Job* job, Now now);
   void Dirty(const Job& job);
-  void Emit(const Job& job, const char* kind, const std::string& reason, const std::string& message, Now now);
-  void SetState(Job* job, JobState state, const std::string& reason, const std::string& message, Now now);
+  void Emit(const Job& job, const char* kind, const std::string& reason, const std::string& message,
+            Now now);
+  void SetState(Job* job, JobState state, const std::string& reason, const std::string& message,
+                Now now);
   // attempts.cc
   static bool IsActive(const Job& job);  // on a worker, undecided
   void AdoptBoot(Worker* worker, const std::string& boot_id, Now now);
@@ -233,8 +249,8 @@ class Core {
   void FailAttempt(Job* job, Reason reason, const std::string& message, Now now);
   bool ChargeBudget(Job* job, const ReasonPolicy& policy, std::string* message);
   int64_t BackoffNanos(int failures);
-  void Detach(Job* job);                // the worker has let go
-  bool Withdraw(Job* job);              // the worker must let go; true when it has to be waited for
+  void Detach(Job* job);    // the worker has let go
+  bool Withdraw(Job* job);  // the worker must let go; true when it has to be waited for
   void Released(const Releasing& entry, Now now);
   void LoseWorker(Worker* worker, Reason reason, const std::string& boot_id_kept, Now now);
   void NoteMissing(Worker* worker, Now now);

@@ -37,8 +37,8 @@ uint64_t Core::NeedOf(const Job& job) const {
   return std::max(job.record.job.peak_host_bytes, job.record.learned_bytes);
 }
 
-// What is left: capacity less the assignments, less what is being let go, less what it says it runs though nobody
-// wants it to (a lease that ended elsewhere, an earlier leader's).
+// What is left: capacity less the assignments, less what is being let go, less what it says it runs
+// though nobody wants it to (a lease that ended elsewhere, an earlier leader's).
 Core::Room Core::RoomOf(const Worker& worker) const {
   int slots = worker.slot_count;
   uint64_t used = 0;
@@ -65,7 +65,8 @@ Core::Room Core::RoomOf(const Worker& worker) const {
 }
 
 bool Core::Offers(const Worker& worker, const Job& job) {
-  return std::includes(worker.methods.begin(), worker.methods.end(), job.methods.begin(), job.methods.end());
+  return std::includes(worker.methods.begin(), worker.methods.end(), job.methods.begin(),
+                       job.methods.end());
 }
 
 void Core::Schedule(Now now) {
@@ -79,13 +80,15 @@ void Core::Schedule(Now now) {
     if (!worker.connected || worker.draining || worker.drain_wanted) continue;
     if (const Room room = RoomOf(worker); room.slots > 0) open.emplace(&worker, room);
   }
-  std::set<std::pair<uint64_t, std::set<std::string>>> unplaceable;  // shapes that found no place in this pass
+  std::set<std::pair<uint64_t, std::set<std::string>>>
+      unplaceable;  // shapes that found no place in this pass
   for (auto it = ready_.begin(); it != ready_.end() && !open.empty();) {
     Job& job = jobs_.at(std::get<2>(*it));
     ++it;  // Assign takes the job out of the queue
     const uint64_t need = NeedOf(job);
     if (unplaceable.contains({need, job.methods})) continue;
-    const std::string failed_on = job.record.attempts.empty() ? "" : job.record.attempts.back().worker;
+    const std::string failed_on =
+        job.record.attempts.empty() ? "" : job.record.attempts.back().worker;
     Worker* best = nullptr;
     Worker* later = nullptr;  // could take it once something there ends
     std::tuple<bool, uint64_t, std::string> best_rank;
@@ -95,7 +98,8 @@ void Core::Schedule(Now now) {
         if (later == nullptr || room.bytes > open[later].bytes) later = worker;
         continue;
       }
-      std::tuple<bool, uint64_t, std::string> rank(worker->id == failed_on, room.bytes - need, worker->id);
+      std::tuple<bool, uint64_t, std::string> rank(worker->id == failed_on, room.bytes - need,
+                                                   worker->id);
       if (best == nullptr || rank < best_rank) {
         best = worker;
         best_rank = rank;
@@ -135,7 +139,10 @@ void Core::Assign(Job* job, Worker* worker, Now now) {
   job->progress_fraction = -1;
   job->progress_stage.clear();
   worker->jobs.insert(JobKey(record.job.tenant, record.job.id));
-  output_.spans.push_back({"schedule", record.job.traceparent, job->queued_unix, now.unix_nanos,
+  output_.spans.push_back({"schedule",
+                           record.job.traceparent,
+                           job->queued_unix,
+                           now.unix_nanos,
                            {{"swage.job", record.job.id},
                             {"swage.epoch", Cat(record.epoch)},
                             {"swage.worker", worker->id}}});
@@ -144,7 +151,9 @@ void Core::Assign(Job* job, Worker* worker, Now now) {
 
 void Core::ExplainWaiting(Now now) {
   auto explain = [&](Job* job, size_t ahead) {
-    if (!job->record.pending_reason.empty() && now.mono_nanos - job->pending_mono < kExplainIntervalNanos) return;
+    if (!job->record.pending_reason.empty() &&
+        now.mono_nanos - job->pending_mono < kExplainIntervalNanos)
+      return;
     std::string reason = PendingReason(*job, ahead, now);
     if (reason == job->record.pending_reason) return;
     job->record.pending_reason = std::move(reason);
@@ -195,8 +204,10 @@ std::string Core::PendingReason(const Job& job, size_t ahead, Now now) const {
   }
   if (!accepting) return "every worker that fits is draining";
   if (ahead > 0) return Cat(ahead, ahead == 1 ? " job ahead" : " jobs ahead");
-  if (free_slots == 0) return Cat("next in line; all ", slots, slots == 1 ? " slot is busy" : " slots are busy");
-  return Cat("next in line; needs ", HumanBytes(static_cast<double>(need)), ", the most that is free on a worker is ",
+  if (free_slots == 0)
+    return Cat("next in line; all ", slots, slots == 1 ? " slot is busy" : " slots are busy");
+  return Cat("next in line; needs ", HumanBytes(static_cast<double>(need)),
+             ", the most that is free on a worker is ",
              HumanBytes(static_cast<double>(free_bytes)));
 }
 
@@ -211,7 +222,8 @@ std::vector<QueuedView> Core::Queue(const std::string& tenant, size_t limit, Now
   for (auto it = ready_.begin(); it != ready_.end() && views.size() < limit; ++it) {
     add(jobs_.at(std::get<2>(*it)), ahead++);
   }
-  for (auto it = delayed_.begin(); it != delayed_.end() && views.size() < limit; ++it) add(jobs_.at(it->second), 0);
+  for (auto it = delayed_.begin(); it != delayed_.end() && views.size() < limit; ++it)
+    add(jobs_.at(it->second), 0);
   return views;
 }
 

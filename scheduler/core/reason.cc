@@ -15,15 +15,18 @@ ReasonPolicy PolicyOf(Reason reason) {
       return {"LEASE_LOST", kFailed, true, Budget::kInfra,
               "the worker could not renew its lease and stopped the job; it runs again"};
     case Reason::kPreempted:
-      return {"PREEMPTED", kFailed, true, Budget::kNone, "a more urgent job took the place; this one runs again"};
+      return {"PREEMPTED", kFailed, true, Budget::kNone,
+              "a more urgent job took the place; this one runs again"};
     case Reason::kDrained:
-      return {"DRAINED", kFailed, true, Budget::kNone, "the worker is being emptied; the job runs again elsewhere"};
+      return {"DRAINED", kFailed, true, Budget::kNone,
+              "the worker is being emptied; the job runs again elsewhere"};
     case Reason::kChildKilled:
       return {"CHILD_KILLED", kFailed, true, Budget::kInfra,
               "the job's process was killed from outside; the job runs again"};
     case Reason::kOomPrediction:
-      return {"OOM_PREDICTION", kFailed, true, Budget::kInfra,
-              "the job needed more memory than was reserved; it runs again with a larger reservation"};
+      return {
+          "OOM_PREDICTION", kFailed, true, Budget::kInfra,
+          "the job needed more memory than was reserved; it runs again with a larger reservation"};
     case Reason::kStoreUnavailable:
       return {"STORE_UNAVAILABLE", kFailed, true, Budget::kInfra,
               "the store did not answer; the job runs again. Check swage-store"};
@@ -38,20 +41,25 @@ ReasonPolicy PolicyOf(Reason reason) {
               "the job's process crashed; the worker's log has the signal. Please report it"};
     case Reason::kOomReal:
       return {"OOM_REAL", kFailed, false, Budget::kUser,
-              "the job needs more memory than the worker has; use a worker with more memory or fewer windows"};
+              "the job needs more memory than the worker has; use a worker with more memory or "
+              "fewer windows"};
     case Reason::kInputMissing:
       return {"INPUT_MISSING", kFailed, false, Budget::kUser,
               "an input is not in the store; upload it again and submit the job anew"};
     case Reason::kInputCorrupt:
       return {"INPUT_CORRUPT", kFailed, false, Budget::kUser,
-              "an input is damaged or contradicts itself; check the model's files and upload them again"};
+              "an input is damaged or contradicts itself; check the model's files and upload them "
+              "again"};
     case Reason::kInvalidSpec:
-      return {"INVALID_SPEC", kFailed, false, Budget::kUser, "the recipe does not fit the model; see the message"};
+      return {"INVALID_SPEC", kFailed, false, Budget::kUser,
+              "the recipe does not fit the model; see the message"};
     case Reason::kMethodDiverged:
-      return {"METHOD_DIVERGED", kFailed, false, Budget::kUser,
-              "the method produced values that are not finite; try other options or another method"};
+      return {
+          "METHOD_DIVERGED", kFailed, false, Budget::kUser,
+          "the method produced values that are not finite; try other options or another method"};
     case Reason::kDeadlineExceeded:
-      return {"DEADLINE_EXCEEDED", kFailed, false, Budget::kUser, "the job took longer than it was allowed to"};
+      return {"DEADLINE_EXCEEDED", kFailed, false, Budget::kUser,
+              "the job took longer than it was allowed to"};
     case Reason::kPublishRefused:
       return {"PUBLISH_REFUSED", kFailed, false, Budget::kUser,
               "the store refused to publish the result; see the message, then retry the job"};
@@ -60,10 +68,13 @@ ReasonPolicy PolicyOf(Reason reason) {
     case Reason::kCancelledByAdmin:
       return {"CANCELLED_BY_ADMIN", kCancelled, false, Budget::kNone, "cancelled by an operator"};
     case Reason::kPausedByUser:
-      return {"PAUSED_BY_USER", kCancelled, true, Budget::kNone, "paused on request; resume it to go on"};
+      return {"PAUSED_BY_USER", kCancelled, true, Budget::kNone,
+              "paused on request; resume it to go on"};
     case Reason::kInternal:
-      // Charged to the small budget: an unknown failure is as a rule deterministic, and must not be tried ten times.
-      return {"INTERNAL", kFailed, true, Budget::kUser, "an error inside Swage; the message has more. Please report it"};
+      // Charged to the small budget: an unknown failure is as a rule deterministic, and must not be
+      // tried ten times.
+      return {"INTERNAL", kFailed, true, Budget::kUser,
+              "an error inside Swage; the message has more. Please report it"};
   }
   return PolicyOf(Reason::kInternal);
 }

@@ -1,5 +1,5 @@
-// Why an attempt ended, and what follows from it: one total table. A Reason without a row does not compile
-// (-Werror=switch; no default). Words after reference/platform.md 1.8. Thread-safe: pure functions.
+// Why an attempt ended, and what follows from it: one total table. A Reason without a row does not
+// compile (-Werror=switch; no default). Words after reference/platform.md 1.8. Pure functions.
 //
 //   const ReasonPolicy policy = PolicyOf(ParseReason(outcome.reason));
 //   if (policy.retryable && ...) requeue, charging policy.budget
@@ -13,30 +13,30 @@ namespace swage {
 
 enum class Reason {
   // Ours: the job did nothing wrong.
-  kWorkerLost,        // the lease ended in silence
-  kWorkerRestarted,   // the daemon came back with a new boot id; its children died with the old one
-  kLeaseLost,         // the worker fenced itself
+  kWorkerLost,       // the lease ended in silence
+  kWorkerRestarted,  // the daemon came back with a new boot id; its children died with the old one
+  kLeaseLost,        // the worker fenced itself
   kPreempted,
   kDrained,
-  kChildKilled,       // by a signal from outside (SIGKILL, SIGTERM)
-  kOomPrediction,     // needed more than was reserved for it: reserved anew with what was measured
+  kChildKilled,    // by a signal from outside (SIGKILL, SIGTERM)
+  kOomPrediction,  // needed more than was reserved for it: reserved anew with what was measured
   kStoreUnavailable,
   kStoreFull,
-  kResultMissing,     // what was prepared is no longer in the store
+  kResultMissing,  // what was prepared is no longer in the store
   // The job's.
-  kChildCrashed,      // by its own hand (SIGSEGV, SIGABRT, ...)
-  kOomReal,           // more than any worker could give, or more than the machine had
+  kChildCrashed,  // by its own hand (SIGSEGV, SIGABRT, ...)
+  kOomReal,       // more than any worker could give, or more than the machine had
   kInputMissing,
   kInputCorrupt,
   kInvalidSpec,
   kMethodDiverged,
   kDeadlineExceeded,
-  kPublishRefused,    // the store refuses the result for good (for example its alias)
+  kPublishRefused,  // the store refuses the result for good (for example its alias)
   // Somebody's wish.
   kCancelledByUser,
   kCancelledByAdmin,
   kPausedByUser,
-  kInternal,          // anything not named above; stays last
+  kInternal,  // anything not named above; stays last
 };
 inline constexpr Reason kLastReason = Reason::kInternal;
 

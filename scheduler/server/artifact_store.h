@@ -1,5 +1,5 @@
-// The artifact store, as far as the leader needs it. Calls block, with a deadline, and do not retry. Thread-safe.
-// No gRPC in this header; tests put a store of their own behind it.
+// The artifact store, as far as the leader needs it. Calls block, with a deadline, and do not
+// retry. Thread-safe. No gRPC in this header; tests put a store of their own behind it.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,10 @@ class ArtifactStore {
   virtual ~ArtifactStore() = default;
   // Incarnation 0 asks without announcing a leader.
   virtual StatusOr<ReconcilePage> Reconcile(uint64_t incarnation, const std::string& after) = 0;
-  // An error says that nothing is decided yet, and the call may be repeated; reason STALE_LEADER that another leads.
-  virtual StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation, const SpanContext& trace) = 0;
+  // An error says that nothing is decided yet, and the call may be repeated; reason STALE_LEADER
+  // that another leads.
+  virtual StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation,
+                                            const SpanContext& trace) = 0;
 };
 
 std::unique_ptr<ArtifactStore> NewRemoteArtifactStore(const std::string& address);

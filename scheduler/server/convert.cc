@@ -9,12 +9,14 @@ namespace swage {
 namespace {
 
 Status BadReport(std::string_view what) {
-  return InvalidInput("BAD_REPORT", Cat("SynchronizeRequest: ", what), "update the worker; it speaks another protocol");
+  return InvalidInput("BAD_REPORT", Cat("SynchronizeRequest: ", what),
+                      "update the worker; it speaks another protocol");
 }
 
 bool IsName(const std::string& text) {
   return !text.empty() && text.size() <= limits::kWorkerIdBytes &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c > 0x20 && c < 0x7f; });
 }
 
 // Cut for the records; people read the beginning.
@@ -40,10 +42,12 @@ SlotReport Of(const v1::SlotReport& slot) {
   out.tenant = Cut(slot.tenant(), limits::kWorkerIdBytes);
   out.job = Cut(slot.job(), limits::kWorkerIdBytes);
   out.token = Of(slot.token());
-  out.progress = {Cut(slot.stage(), limits::kStageBytes), Cut(slot.message(), limits::kStatusMessageBytes),
-                  slot.fraction(), slot.eta_seconds(), slot.peak_bytes()};
+  out.progress = {Cut(slot.stage(), limits::kStageBytes),
+                  Cut(slot.message(), limits::kStatusMessageBytes), slot.fraction(),
+                  slot.eta_seconds(), slot.peak_bytes()};
   if (slot.has_outcome()) {
-    out.outcome = OutcomeReport{Cut(slot.outcome().manifest_digest(), 65), Cut(slot.outcome().reason(), limits::kStageBytes),
+    out.outcome = OutcomeReport{Cut(slot.outcome().manifest_digest(), 65),
+                                Cut(slot.outcome().reason(), limits::kStageBytes),
                                 Cut(slot.outcome().message(), limits::kStatusMessageBytes)};
   }
   return out;
@@ -52,9 +56,11 @@ SlotReport Of(const v1::SlotReport& slot) {
 }  // namespace
 
 StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request) {
-  if (!IsName(request.worker_id()) || !IsName(request.boot_id())) return BadReport("worker_id or boot_id is not a name");
+  if (!IsName(request.worker_id()) || !IsName(request.boot_id()))
+    return BadReport("worker_id or boot_id is not a name");
   if (request.sequence() == 0) return BadReport("sequence starts at 1");
-  if (request.slot_count() < 0 || request.slot_count() > limits::kWorkerSlots) return BadReport("slot_count is out of range");
+  if (request.slot_count() < 0 || request.slot_count() > limits::kWorkerSlots)
+    return BadReport("slot_count is out of range");
   if (request.slots_size() > 2 * limits::kWorkerSlots) return BadReport("too many slots");
   if (request.devices_size() > limits::kWorkerDevices) return BadReport("too many devices");
   if (request.methods_size() > limits::kWorkerMethods) return BadReport("too many methods");
@@ -65,12 +71,15 @@ StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request) {
   report.draining = request.draining();
   report.slot_count = request.slot_count();
   for (const auto& device : request.devices()) {
-    if (device.total_bytes() > limits::kDeviceBytes) return BadReport("a device of impossible size");
-    report.devices.push_back({Cut(device.id(), limits::kWorkerIdBytes), Cut(device.kind(), limits::kStageBytes),
-                              Cut(device.numerics_class(), limits::kStatusMessageBytes), device.total_bytes()});
+    if (device.total_bytes() > limits::kDeviceBytes)
+      return BadReport("a device of impossible size");
+    report.devices.push_back(
+        {Cut(device.id(), limits::kWorkerIdBytes), Cut(device.kind(), limits::kStageBytes),
+         Cut(device.numerics_class(), limits::kStatusMessageBytes), device.total_bytes()});
   }
   for (const auto& slot : request.slots()) report.slots.push_back(Of(slot));
-  for (const auto& method : request.methods()) report.methods.push_back(Cut(method, limits::kStageBytes));
+  for (const auto& method : request.methods())
+    report.methods.push_back(Cut(method, limits::kStageBytes));
   return report;
 }
 
@@ -100,7 +109,8 @@ void ToProto(const WorkerView& view, v1::WorkerInfo* info) {
   for (const DeviceReport& device : view.devices) ToProto(device, info->add_devices());
   for (const std::string& job : view.jobs) info->add_jobs(job);
   info->mutable_last_seen()->set_seconds(view.last_seen_unix_nanos / 1'000'000'000);
-  info->mutable_last_seen()->set_nanos(static_cast<int32_t>(view.last_seen_unix_nanos % 1'000'000'000));
+  info->mutable_last_seen()->set_nanos(
+      static_cast<int32_t>(view.last_seen_unix_nanos % 1'000'000'000));
 }
 
 }  // namespace swage

@@ -9,7 +9,8 @@
 
 namespace swage {
 
-StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request);  // INVALID_ARGUMENT/BAD_REPORT
+StatusOr<WorkerReport> FromProto(
+    const v1::SynchronizeRequest& request);  // INVALID_ARGUMENT/BAD_REPORT
 void ToProto(const SyncAnswer& answer, v1::SynchronizeResponse* response);
 void ToProto(const WorkerView& view, v1::WorkerInfo* info);
 

@@ -11,16 +11,15 @@ namespace swage {
 namespace {
 
 constexpr int64_t kMillis = 1'000'000;
-constexpr int kFollowWaitMs = 50;             // also what stopping may take
+constexpr int kFollowWaitMs = 50;  // also what stopping may take
 constexpr size_t kFollowPage = 512;
 constexpr size_t kInputsPerTurn = 512;
-constexpr int64_t kBusyHoldMs = 500;        // of a worker that has progress to tell
-constexpr int64_t kRepeatAfterMs = 200;     // the same answer again, not sooner
-constexpr int kRetryMs = 500;               // leadership was not to be had
+constexpr int kRetryMs = 25;  // leadership was not to be had, as when the store is just starting
 constexpr int64_t kIdleWakeMs = 60'000;
 
 Status NotLeading() {
-  return Unavailable("NOT_LEADER", "this scheduler does not lead", "try again; another one leads or this one will soon");
+  return Unavailable("NOT_LEADER", "this scheduler does not lead",
+                     "try again; another one leads or this one will soon");
 }
 
 struct DrainAnswer {
@@ -37,12 +36,10 @@ struct DrainAnswer {
 
 }  // namespace
 
-Leader::Leader(const LeaderOptions& options)
-    : options_(options),
-      hold_ms_(std::max<int64_t>(1, std::min<int64_t>(options.lease_ms / 3, limits::kSynchronizeHoldMs))),
-      busy_hold_ms_(std::min(hold_ms_, kBusyHoldMs)) {
-  outbox_ = std::make_unique<Outbox>(options.artifacts, options.tracer,
-                                     [this](const auto& order, const auto& decision) { PublishDecided(order, decision); });
+Leader::Leader(const LeaderOptions& options) : options_(options), held_(options.lease_ms) {
+  outbox_ = std::make_unique<Outbox>(
+      options.artifacts, options.tracer,
+      [this](const auto& order, const auto& decision) { PublishDecided(order, decision); });
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -66,7 +63,8 @@ void Leader::Synchronize(WorkerReport report, std::unique_ptr<HeldCall> call) {
     if (accepting_) {
       auto [it, added] = arrived_.try_emplace(report.worker_id);
       Arrived& newest = it->second;
-      if (added || newest.report.boot_id != report.boot_id || newest.report.sequence < report.sequence) {
+      if (added || newest.report.boot_id != report.boot_id ||
+          newest.report.sequence < report.sequence) {
         superseded = std::exchange(newest.call, std::move(call));
         newest.report = std::move(report);
       } else {
@@ -100,10 +98,12 @@ Status Leader::Drain(const std::string& worker_id, bool drain) {
   }
   PushInput([this, answer, worker_id, drain](Core& core, Now now) {
     const Status status = core.SetDrain(worker_id, drain, now);
-    after_apply_.push_back([answer, status](bool applied) { answer->Set(applied ? status : NotLeading()); });
+    after_apply_.push_back(
+        [answer, status](bool applied) { answer->Set(applied ? status : NotLeading()); });
   });
   answer.reset();  // with its input gone unheard, it is answered too
-  if (result.wait_for(std::chrono::milliseconds(limits::kUnaryDeadlineMs)) != std::future_status::ready) {
+  if (result.wait_for(std::chrono::milliseconds(limits::kUnaryDeadlineMs)) !=
+      std::future_status::ready) {
     return Unavailable("NOT_DECIDED", "the scheduler did not get to it in time", "try again");
   }
   return result.get();
@@ -144,8 +144,7 @@ void Leader::RefuseAll(const Status& status) {
     arrived = std::exchange(arrived_, {});
   }
   for (auto& [id, a] : arrived) a.call->Refuse(status);
-  for (auto& [id, h] : held_) h.call->Refuse(status);
-  held_.clear();
+  held_.RefuseAll(status);
   for (const auto& done : std::exchange(after_apply_, {})) done(false);
 }
 
@@ -155,8 +154,8 @@ void Leader::Run() {
       std::lock_guard lock(mu_);
       if (stopping_) break;
     }
-    auto leadership =
-        TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms, RandomU64(), options_.clock);
+    auto leadership = TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms,
+                               RandomU64(), options_.clock);
     if (!leadership.ok()) {
       LogWarning("not leading yet: ", MessageOf(leadership.status()));
       Pause(kRetryMs);
@@ -206,7 +205,6 @@ void Leader::Lead(Leadership leadership) {
   LogInfo("leading, incarnation=", incarnation);
   beat_version_ = leadership.beat_version;
   beat_mono_ = INT64_MIN / 2;
-  said_.clear();
   {
     std::lock_guard lock(core_mu_);
     core_ = std::move(leadership.core);
@@ -256,7 +254,8 @@ bool Leader::Turn(uint64_t incarnation) {
   Beat(&output, now, incarnation);
   if (!ApplyOutput(output, incarnation, now)) return false;
   for (const auto& done : std::exchange(after_apply_, {})) done(true);
-  AnswerHeld(now);
+  std::lock_guard lock(core_mu_);
+  held_.AnswerDue(core_.get(), now);
   return true;
 }
 
@@ -268,14 +267,12 @@ void Leader::Receive(Now now) {
   }
   for (auto& [id, a] : arrived) {
     if (!core_->HandleReport(a.report, now)) {
-      a.call->Refuse(Error(StatusCode::kAborted, "WORKER_SUPERSEDED", "a later call, or a later start, of this worker came before",
+      a.call->Refuse(Error(StatusCode::kAborted, "WORKER_SUPERSEDED",
+                           "a later call, or a later start, of this worker came before",
                            "if two daemons share one data folder, stop one"));
       continue;
     }
-    Held& held = held_[id];
-    if (held.call != nullptr) held.call->Answer({{}, options_.lease_ms, true});
-    const int64_t hold_ms = a.report.slots.empty() ? hold_ms_ : busy_hold_ms_;
-    held = {std::move(a.call), now.mono_nanos + hold_ms * kMillis};
+    held_.Hold(a.report, std::move(a.call), now);
   }
 }
 
@@ -288,24 +285,27 @@ void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
 
 bool Leader::ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now) {
   if (output.writes.empty() && output.events.empty()) {
-    // Nothing to write, but perhaps somebody to answer. A leader that was deposed without noticing would tell workers
-    // to drop what its successor gave them.
+    // Nothing to write, but perhaps somebody to answer. A leader that was deposed without noticing
+    // would tell workers to drop what its successor gave them.
     if (!held_.empty()) {
       const auto stored = options_.state->CurrentIncarnation();
       if (!stored.ok() || *stored != incarnation) {
-        LogWarning("leadership ends: ", stored.ok() ? "another scheduler took it" : MessageOf(stored.status()));
+        LogWarning("leadership ends: ",
+                   stored.ok() ? "another scheduler took it" : MessageOf(stored.status()));
         return false;
       }
     }
   } else {
     Transaction transaction;
     transaction.incarnation = incarnation;
-    for (const CoreWrite& w : output.writes) transaction.writes.push_back({w.key, w.expected_version, w.value});
+    for (const CoreWrite& w : output.writes)
+      transaction.writes.push_back({w.key, w.expected_version, w.value});
     for (const CoreEvent& e : output.events) transaction.events.push_back({e.stream, e.value});
     const ApplyResult result = options_.state->Apply(transaction);
     if (result != ApplyResult::kOk) {
       // Either way what was decided may not hold: it is read again, by a new core.
-      LogWarning("leadership ends: the state store says ", result == ApplyResult::kConflict ? "conflict" : "unknown");
+      LogWarning("leadership ends: the state store says ",
+                 result == ApplyResult::kConflict ? "conflict" : "unknown");
       return false;
     }
   }
@@ -328,31 +328,6 @@ void Leader::Record(const CoreSpan& span) {
   options_.tracer->Record(data);
 }
 
-void Leader::AnswerHeld(Now now) {
-  std::lock_guard lock(core_mu_);
-  for (auto it = held_.begin(); it != held_.end();) {
-    const std::string& id = it->first;
-    Said& said = said_[id];
-    bool due = now.mono_nanos >= it->second.until_mono;
-    if (!due && core_->NeedsAnswer(id)) {
-      // A worker that does not follow its answer is told again, but not as fast as it can call.
-      const bool fresh = now.mono_nanos - said.mono < kRepeatAfterMs * kMillis;
-      std::vector<JobToken> tokens = core_->Desired(id);
-      due = !fresh || tokens != said.tokens;
-      if (!due) it->second.until_mono = std::min(it->second.until_mono, said.mono + kRepeatAfterMs * kMillis);
-    }
-    if (!due) {
-      ++it;
-      continue;
-    }
-    SyncAnswer answer{core_->Answer(id), options_.lease_ms, false};
-    said.tokens = core_->Desired(id);
-    said.mono = now.mono_nanos;
-    it->second.call->Answer(answer);
-    it = held_.erase(it);
-  }
-}
-
 void Leader::WaitForWork() {
   const Now now = NowOf(options_.clock);
   int64_t until = now.mono_nanos + kIdleWakeMs * kMillis;
@@ -360,7 +335,7 @@ void Leader::WaitForWork() {
     std::lock_guard lock(core_mu_);
     until = std::min(until, core_->NextDeadline(now));
   }
-  for (const auto& [id, held] : held_) until = std::min(until, held.until_mono);
+  until = std::min(until, held_.Deadline());
   until = std::min(until, beat_mono_ + options_.lease_ms / 3 * kMillis);
   std::unique_lock lock(mu_);
   changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, until - now.mono_nanos)),
@@ -388,11 +363,11 @@ void Leader::Follow(uint64_t position) {
         if (record->has_value()) {
           auto request = RequestFromJson((*record)->value);
           if (request.ok()) {
-            PushInput([key = event.value, version = (*record)->version, request = *request](Core& core, Now now) {
-              core.HandleRequest(key, version, request, now);
-            });
+            PushInput([key = event.value, version = (*record)->version, request = *request](
+                          Core& core, Now now) { core.HandleRequest(key, version, request, now); });
           } else {
-            LogError("request ", event.value, " cannot be read and is left alone: ", MessageOf(request.status()));
+            LogError("request ", event.value,
+                     " cannot be read and is left alone: ", MessageOf(request.status()));
           }
         }
       }

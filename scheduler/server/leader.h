@@ -1,5 +1,5 @@
-// The leader: drives scheduler/core with requests from the event log, with workers' calls and with the store's
-// decisions; applies what it decides; only then lets it take effect. No gRPC here.
+// The leader: drives scheduler/core with requests from the event log, with workers' calls and with
+// the store's decisions; applies what it decides; only then lets it take effect. No gRPC here.
 //
 //   one thread decides    (inputs -> core -> Apply -> answers, publishing), in batches
 //   one thread follows    the event log and brings requests
@@ -21,24 +21,12 @@
 #include "base/telemetry/trace.h"
 #include "scheduler/core/core.h"
 #include "scheduler/server/artifact_store.h"
+#include "scheduler/server/held_calls.h"
 #include "scheduler/server/outbox.h"
 #include "scheduler/server/takeover.h"
 #include "scheduler/state/state_store.h"
 
 namespace swage {
-
-struct SyncAnswer {
-  std::vector<AssignmentOrder> assignments;
-  int64_t lease_ms = 0;
-  bool superseded = false;
-};
-
-class HeldCall {  // a worker's call, answered once
- public:
-  virtual ~HeldCall() = default;
-  virtual void Answer(const SyncAnswer& answer) = 0;
-  virtual void Refuse(const Status& status) = 0;
-};
 
 struct LeaderOptions {
   std::shared_ptr<StateStore> state;
@@ -67,48 +55,37 @@ class Leader {
     WorkerReport report;
     std::unique_ptr<HeldCall> call;
   };
-  struct Held {
-    std::unique_ptr<HeldCall> call;
-    int64_t until_mono = 0;
-  };
-  struct Said {  // the last answer to a worker
-    std::vector<JobToken> tokens;
-    int64_t mono = 0;
-  };
 
   void Run();
-  void Standby();                     // until the other leader is silent
-  void Lead(Leadership leadership);   // returns when leadership is over
-  bool Turn(uint64_t incarnation);    // one batch; false: leadership is over
-  void Receive(Now now);              // calls that have arrived, into the core
+  void Standby();                    // until the other leader is silent
+  void Lead(Leadership leadership);  // returns when leadership is over
+  bool Turn(uint64_t incarnation);   // one batch; false: leadership is over
+  void Receive(Now now);             // calls that have arrived, into the core
   bool ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now);
   void Beat(CoreOutput* output, Now now, uint64_t incarnation);
-  void AnswerHeld(Now now);
   void Record(const CoreSpan& span);
   void WaitForWork();
-  void Follow(uint64_t position);     // the following thread
+  void Follow(uint64_t position);  // the following thread
   void PushInput(Input input);
   void PublishDecided(const PublishOrder& order, const StatusOr<PublishDecision>& decision);
   void RefuseAll(const Status& status);
-  void Pause(int ms);                 // or until stopped
+  void Pause(int ms);  // or until stopped
 
   const LeaderOptions options_;
-  const int64_t hold_ms_, busy_hold_ms_;
 
-  std::mutex core_mu_;                // core_; taken after mu_ is let go, never before
+  std::mutex core_mu_;  // core_; taken after mu_ is let go, never before
   std::unique_ptr<Core> core_;
 
-  std::mutex mu_;                     // all below, up to the threads
+  std::mutex mu_;  // all below, up to the threads
   std::condition_variable changed_;
   bool stopping_ = false, following_ = false, deposed_ = false;
-  bool accepting_ = true;             // calls may wait for leadership to begin
+  bool accepting_ = true;  // calls may wait for leadership to begin
   uint64_t incarnation_ = 0;
   std::deque<Input> inputs_;
   std::map<std::string, Arrived> arrived_;  // the newest call of each worker
 
   // The deciding thread's own.
-  std::map<std::string, Held> held_;
-  std::map<std::string, Said> said_;
+  HeldCalls held_;
   std::vector<std::function<void(bool)>> after_apply_;
   uint64_t beat_version_ = 0;
   int64_t beat_mono_ = 0;

@@ -66,14 +66,18 @@ void Outbox::Try(Entry entry) {
   if (entry.tries == 0) HoldAt("commit");
   Span span;
   const SpanContext parent = SpanContext::FromTraceparent(entry.order.traceparent);
-  if (tracer_ != nullptr) span = tracer_->Start("publish", parent, {{"swage.job", entry.order.job}});
+  if (tracer_ != nullptr)
+    span = tracer_->Start("publish", parent, {{"swage.job", entry.order.job}});
   const auto decision = artifacts_->Publish(entry.order, entry.incarnation, span.context());
   span.SetStatus(decision.status());
   span.End();
-  if (decision.ok() || ReasonOf(decision.status()) == "STALE_LEADER") return done_(entry.order, decision);
-  LogWarning("publish of job ", entry.order.job, " not decided yet: ", MessageOf(decision.status()));
+  if (decision.ok() || ReasonOf(decision.status()) == "STALE_LEADER")
+    return done_(entry.order, decision);
+  LogWarning("publish of job ", entry.order.job,
+             " not decided yet: ", MessageOf(decision.status()));
   const int bound = std::min(kRetryCapMs, kRetryBaseMs << std::min(entry.tries, 10));
-  const auto wait = std::chrono::milliseconds(bound / 2 + RandomU64() % static_cast<uint64_t>(bound / 2));
+  const auto wait =
+      std::chrono::milliseconds(bound / 2 + RandomU64() % static_cast<uint64_t>(bound / 2));
   ++entry.tries;
   std::lock_guard lock(mu_);
   if (generation != generation_) return;

@@ -1,5 +1,6 @@
-// Decided results on their way to being published: each is tried until the store decides, with back-off. What is
-// lost here with the process is ordered again by the next leader, from the records. Thread-safe.
+// Decided results on their way to being published: each is tried until the store decides, with
+// back-off. What is lost here with the process is ordered again by the next leader, from the
+// records. Thread-safe.
 #pragma once
 
 #include <chrono>

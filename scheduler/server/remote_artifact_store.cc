@@ -22,11 +22,13 @@ class RemoteArtifactStore : public ArtifactStore {
     const grpc::Status status = stub_->Reconcile(&context, request, &response);
     if (!status.ok()) return Annotate(FromGrpc(status), "asking the store what is published");
     ReconcilePage page{response.highest_incarnation(), {}, response.next_after()};
-    for (const auto& p : response.published()) page.published.push_back({p.tenant(), p.job(), p.artifact()});
+    for (const auto& p : response.published())
+      page.published.push_back({p.tenant(), p.job(), p.artifact()});
     return page;
   }
 
-  StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation, const SpanContext& trace) override {
+  StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation,
+                                    const SpanContext& trace) override {
     v1::PublishRequest request;
     request.set_tenant(order.tenant);
     request.set_job(order.job);
@@ -43,7 +45,8 @@ class RemoteArtifactStore : public ArtifactStore {
     if (status.ok()) return PublishDecision{PublishOutcome::kPublished, artifact.id(), ""};
     const std::string reason = ReasonOf(status);
     if (reason == "ALREADY_PUBLISHED") return FirstPublished(order, incarnation);
-    if (status.code() == StatusCode::kNotFound) return PublishDecision{PublishOutcome::kMissing, "", MessageOf(status)};
+    if (status.code() == StatusCode::kNotFound)
+      return PublishDecision{PublishOutcome::kMissing, "", MessageOf(status)};
     if (status.code() == StatusCode::kInvalidArgument) {
       return PublishDecision{PublishOutcome::kRefused, "", MessageOf(status)};
     }
@@ -53,7 +56,8 @@ class RemoteArtifactStore : public ArtifactStore {
  private:
   // Which artifact the store holds as the job's result.
   StatusOr<PublishDecision> FirstPublished(const PublishOrder& order, uint64_t incarnation) {
-    // The listing is ordered and starts behind `after`; the job's name less its last letter comes just before it.
+    // The listing is ordered and starts behind `after`; the job's name less its last letter comes
+    // just before it.
     std::string after = Cat(order.tenant, "/", order.job.substr(0, order.job.size() - 1));
     do {
       SWAGE_ASSIGN_OR_RETURN(const ReconcilePage page, Reconcile(incarnation, after));
@@ -64,7 +68,8 @@ class RemoteArtifactStore : public ArtifactStore {
       }
       after = page.next_after;
     } while (!after.empty());
-    return Unavailable("PUBLISHED_NOT_LISTED", "the store refuses a second result but does not list the first");
+    return Unavailable("PUBLISHED_NOT_LISTED",
+                       "the store refuses a second result but does not list the first");
   }
 
   std::unique_ptr<v1::ArtifactService::Stub> stub_;

@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kQueueShown = 1000;
 
-// The reactor of a call lives until gRPC is done with it, the HeldCall until it is answered: whichever is later.
+// The reactor of a call lives until gRPC is done with it, the HeldCall until it is answered:
+// whichever is later.
 class SynchronizeReactor : public grpc::ServerUnaryReactor {
  public:
   void OnDone() override { delete this; }
@@ -21,15 +22,19 @@ class SynchronizeReactor : public grpc::ServerUnaryReactor {
 
 class GrpcHeldCall : public HeldCall {
  public:
-  GrpcHeldCall(SynchronizeReactor* reactor, v1::SynchronizeResponse* response) : reactor_(reactor), response_(response) {}
+  GrpcHeldCall(SynchronizeReactor* reactor, v1::SynchronizeResponse* response)
+      : reactor_(reactor), response_(response) {}
   ~GrpcHeldCall() override {
-    if (reactor_ != nullptr) Refuse(Unavailable("SHUTTING_DOWN", "the scheduler is stopping", "try again"));
+    if (reactor_ != nullptr)
+      Refuse(Unavailable("SHUTTING_DOWN", "the scheduler is stopping", "try again"));
   }
   void Answer(const SyncAnswer& answer) override {
     ToProto(answer, response_);
     std::exchange(reactor_, nullptr)->Finish(grpc::Status::OK);
   }
-  void Refuse(const Status& status) override { std::exchange(reactor_, nullptr)->Finish(ToGrpc(status)); }
+  void Refuse(const Status& status) override {
+    std::exchange(reactor_, nullptr)->Finish(ToGrpc(status));
+  }
 
  private:
   SynchronizeReactor* reactor_;
@@ -39,7 +44,8 @@ class GrpcHeldCall : public HeldCall {
 class WorkerServiceImpl : public v1::WorkerService::CallbackService {
  public:
   explicit WorkerServiceImpl(Leader* leader) : leader_(leader) {}
-  grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext*, const v1::SynchronizeRequest* request,
+  grpc::ServerUnaryReactor* Synchronize(grpc::CallbackServerContext*,
+                                        const v1::SynchronizeRequest* request,
                                         v1::SynchronizeResponse* response) override {
     auto* reactor = new SynchronizeReactor;
     auto call = std::make_unique<GrpcHeldCall>(reactor, response);
@@ -95,7 +101,8 @@ class SchedulerServerImpl : public SchedulerServer {
  public:
   explicit SchedulerServerImpl(const SchedulerOptions& options)
       : artifacts_(NewRemoteArtifactStore(options.store_address)),
-        leader_(LeaderOptions{options.state, artifacts_.get(), options.lease_ms, options.clock, options.tracer}),
+        leader_(LeaderOptions{options.state, artifacts_.get(), options.lease_ms, options.clock,
+                              options.tracer}),
         workers_(&leader_),
         admin_(&leader_) {}
   ~SchedulerServerImpl() override { Shutdown(); }

@@ -1,4 +1,5 @@
-// The scheduler as a service: WorkerService and AdminService, leadership, the outbox. Deciding is scheduler/core's.
+// The scheduler as a service: WorkerService and AdminService, leadership, the outbox. Deciding is
+// scheduler/core's.
 #pragma once
 
 #include <memory>
@@ -26,7 +27,8 @@ struct SchedulerOptions {
 
 class SchedulerServer {
  public:
-  // Returns at once; takes leadership and reconciles with the store in its own thread, retrying until both answer.
+  // Returns at once; takes leadership and reconciles with the store in its own thread, retrying
+  // until both answer.
   static StatusOr<std::unique_ptr<SchedulerServer>> Start(const SchedulerOptions& options);
   virtual ~SchedulerServer() = default;
   virtual std::vector<grpc::Service*> services() = 0;

@@ -14,7 +14,8 @@ struct WaitingRequest {
 };
 
 // Everything that is stored, page by page; requests are kept for later.
-Status LoadRecords(StateStore* state, Leadership* leadership, std::vector<WaitingRequest>* requests) {
+Status LoadRecords(StateStore* state, Leadership* leadership,
+                   std::vector<WaitingRequest>* requests) {
   std::string after;
   while (true) {
     SWAGE_ASSIGN_OR_RETURN(const std::vector<Record> page, state->Scan("", after, kPage));
@@ -25,7 +26,8 @@ Status LoadRecords(StateStore* state, Leadership* leadership, std::vector<Waitin
         if (request.ok()) {
           requests->push_back({record.key, record.version, std::move(*request)});
         } else {
-          LogError("request ", record.key, " cannot be read and is left alone: ", MessageOf(request.status()));
+          LogError("request ", record.key,
+                   " cannot be read and is left alone: ", MessageOf(request.status()));
         }
         continue;
       }
@@ -40,11 +42,13 @@ Status LoadRecords(StateStore* state, Leadership* leadership, std::vector<Waitin
 Status ReconcileAll(ArtifactStore* artifacts, Leadership* leadership, Now now) {
   std::string after;
   do {
-    SWAGE_ASSIGN_OR_RETURN(const ReconcilePage page, artifacts->Reconcile(leadership->incarnation, after));
+    SWAGE_ASSIGN_OR_RETURN(const ReconcilePage page,
+                           artifacts->Reconcile(leadership->incarnation, after));
     if (page.highest_incarnation > leadership->incarnation) {
       return Unavailable("STALE_LEADER", "another scheduler took leadership meanwhile");
     }
-    for (const PublishedJob& p : page.published) leadership->core->Reconciled(p.tenant, p.job, p.artifact, now);
+    for (const PublishedJob& p : page.published)
+      leadership->core->Reconciled(p.tenant, p.job, p.artifact, now);
     after = page.next_after;
   } while (!after.empty());
   return absl::OkStatus();
@@ -54,8 +58,8 @@ Status ReconcileAll(ArtifactStore* artifacts, Leadership* leadership, Now now) {
 
 Now NowOf(Clock* clock) { return {clock->MonotonicNanos(), clock->UnixNanos()}; }
 
-StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, uint64_t seed,
-                              Clock* clock) {
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms,
+                              uint64_t seed, Clock* clock) {
   SWAGE_ASSIGN_OR_RETURN(const ReconcilePage seen, artifacts->Reconcile(0, ""));
   Leadership leadership;
   SWAGE_ASSIGN_OR_RETURN(leadership.incarnation, state->TakeLeadership(seen.highest_incarnation));
@@ -63,7 +67,8 @@ StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64
   options.incarnation = leadership.incarnation;
   options.lease_ms = lease_ms;
   leadership.core = std::make_unique<Core>(options, Rng(seed, leadership.incarnation));
-  // Before the records are read: a request that is written meanwhile is met again in the log, and found gone.
+  // Before the records are read: a request that is written meanwhile is met again in the log, and
+  // found gone.
   SWAGE_ASSIGN_OR_RETURN(leadership.event_position, state->WaitForEvents(0, 0));
   std::vector<WaitingRequest> requests;
   SWAGE_RETURN_IF_ERROR(LoadRecords(state, &leadership, &requests));
@@ -71,7 +76,8 @@ StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64
   leadership.core->FinishLoad(now);
   SWAGE_RETURN_IF_ERROR(ReconcileAll(artifacts, &leadership, now));
   // Their keys are ordered by time within a tenant.
-  for (const WaitingRequest& r : requests) leadership.core->HandleRequest(r.key, r.version, r.request, now);
+  for (const WaitingRequest& r : requests)
+    leadership.core->HandleRequest(r.key, r.version, r.request, now);
   return leadership;
 }
 

@@ -1,5 +1,5 @@
-// How a scheduler becomes leader: take a higher incarnation than any seen, read everything, agree with the artifact
-// store on what has been published.
+// How a scheduler becomes leader: take a higher incarnation than any seen, read everything, agree
+// with the artifact store on what has been published.
 #pragma once
 
 #include <memory>
@@ -11,18 +11,20 @@
 
 namespace swage {
 
-inline constexpr std::string_view kBeatKey = "-/leader/beat";  // written now and then by the leader; proof of life
+inline constexpr std::string_view kBeatKey =
+    "-/leader/beat";  // written now and then by the leader; proof of life
 
 struct Leadership {
   uint64_t incarnation = 0;
-  std::unique_ptr<Core> core;    // loaded, with the requests that were waiting already handled
-  uint64_t event_position = 0;   // requests behind it have not been seen
+  std::unique_ptr<Core> core;   // loaded, with the requests that were waiting already handled
+  uint64_t event_position = 0;  // requests behind it have not been seen
   uint64_t beat_version = 0;
 };
 
-// Both stores must answer. A record that cannot be read is logged and left alone. `seed` is of the core's randomness:
-// tokens must not repeat, so a real leader draws it from the operating system.
-StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms, uint64_t seed, Clock* clock);
+// Both stores must answer. A record that cannot be read is logged and left alone. `seed` is of the
+// core's randomness: tokens must not repeat, so a real leader draws it from the operating system.
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms,
+                              uint64_t seed, Clock* clock);
 
 Now NowOf(Clock* clock);
 

@@ -1,4 +1,5 @@
-// The state store in memory: the model that the others are compared with, and the store of tests and the simulator.
+// The state store in memory: the model that the others are compared with, and the store of tests
+// and the simulator.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -14,7 +15,8 @@ class MemoryStateStore : public StateStore {
  public:
   ApplyResult Apply(const Transaction& transaction) override {
     std::lock_guard lock(mu_);
-    if (transaction.incarnation != 0 && transaction.incarnation != incarnation_) return ApplyResult::kConflict;
+    if (transaction.incarnation != 0 && transaction.incarnation != incarnation_)
+      return ApplyResult::kConflict;
     for (const Write& write : transaction.writes) {
       auto it = records_.find(write.key);
       const uint64_t version = it == records_.end() ? 0 : it->second.version;
@@ -43,7 +45,8 @@ class MemoryStateStore : public StateStore {
     return std::optional<Record>(it->second);
   }
 
-  StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after, size_t limit) override {
+  StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
+                                     size_t limit) override {
     std::lock_guard lock(mu_);
     std::vector<Record> found;
     auto it = after < prefix ? records_.lower_bound(prefix) : records_.upper_bound(after);
@@ -57,11 +60,13 @@ class MemoryStateStore : public StateStore {
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit) override {
     std::lock_guard lock(mu_);
     std::vector<StoredEvent> found;
-    for (size_t i = after_sequence; i < events_.size() && found.size() < limit; ++i) found.push_back(events_[i]);
+    for (size_t i = after_sequence; i < events_.size() && found.size() < limit; ++i)
+      found.push_back(events_[i]);
     return found;
   }
 
-  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream, uint64_t after_stream_sequence,
+  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
+                                                uint64_t after_stream_sequence,
                                                 size_t limit) override {
     std::lock_guard lock(mu_);
     std::vector<StoredEvent> found;
@@ -75,7 +80,8 @@ class MemoryStateStore : public StateStore {
 
   StatusOr<uint64_t> WaitForEvents(uint64_t after_sequence, int timeout_ms) override {
     std::unique_lock lock(mu_);
-    changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return events_.size() > after_sequence; });
+    changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                      [&] { return events_.size() > after_sequence; });
     return events_.size();
   }
 

@@ -39,7 +39,8 @@ StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const std::st
     return connection->LastError("opening");
   }
   sqlite3_busy_timeout(connection->db_, kBusyTimeoutMs);
-  // Going over to WAL needs the file alone for a moment, and SQLite does not wait for that by itself.
+  // Going over to WAL needs the file alone for a moment, and SQLite does not wait for that by
+  // itself.
   Status wal;
   for (int i = 0; i < kWalTries; ++i) {
     wal = connection->Execute("PRAGMA journal_mode=WAL");
@@ -58,7 +59,8 @@ Status SqliteConnection::Execute(const char* sql) {
 
 StatusOr<SqliteStatement> SqliteConnection::Prepare(const char* sql) {
   SqliteStatement statement;
-  if (sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement.statement_, nullptr) != SQLITE_OK) {
+  if (sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement.statement_, nullptr) !=
+      SQLITE_OK) {
     return LastError(sql);
   }
   return statement;
@@ -79,14 +81,15 @@ Status SqliteConnection::LastError(std::string_view doing) const {
     case SQLITE_LOCKED:
       return Unavailable("STATE_BUSY", message, "another process holds the file; try again");
     case SQLITE_FULL:
-      return Error(StatusCode::kResourceExhausted, "DISK_FULL", message, "make room on the disk of the data folder");
+      return Error(StatusCode::kResourceExhausted, "DISK_FULL", message,
+                   "make room on the disk of the data folder");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return DataLoss("STATE_CORRUPT", message, "restore the state file from a backup");
     case SQLITE_CANTOPEN:
-      return Error(StatusCode::kNotFound, "STATE_CANNOT_OPEN", message, "check that the folder exists and is writable");
-    default:
-      return Unavailable("STATE_IO", message, "check the disk of the data folder");
+      return Error(StatusCode::kNotFound, "STATE_CANNOT_OPEN", message,
+                   "check that the folder exists and is writable");
+    default: return Unavailable("STATE_IO", message, "check the disk of the data folder");
   }
 }
 

@@ -1,5 +1,5 @@
-// SQLite, as far as the state store needs it: statements that are prepared once and always reset, errors as Status.
-// A connection is for one thread at a time. No state rules here.
+// SQLite, as far as the state store needs it: statements that are prepared once and always reset,
+// errors as Status. A connection is for one thread at a time. No state rules here.
 #pragma once
 
 #include <sqlite3.h>
@@ -16,7 +16,9 @@ namespace swage {
 class SqliteStatement {
  public:
   SqliteStatement() = default;
-  SqliteStatement(SqliteStatement&& other) noexcept : statement_(other.statement_) { other.statement_ = nullptr; }
+  SqliteStatement(SqliteStatement&& other) noexcept : statement_(other.statement_) {
+    other.statement_ = nullptr;
+  }
   SqliteStatement& operator=(SqliteStatement&& other) noexcept {
     std::swap(statement_, other.statement_);
     return *this;
@@ -28,7 +30,9 @@ class SqliteStatement {
   SqliteStatement& Bind(int index, uint64_t value);
   SqliteStatement& Bind(int index, std::string_view value);
   int Step() { return sqlite3_step(statement_); }  // SQLITE_ROW, SQLITE_DONE, or an error
-  uint64_t Integer(int column) { return static_cast<uint64_t>(sqlite3_column_int64(statement_, column)); }
+  uint64_t Integer(int column) {
+    return static_cast<uint64_t>(sqlite3_column_int64(statement_, column));
+  }
   std::string Text(int column);
   void End() { sqlite3_reset(statement_); }  // lets go of its locks
 

@@ -1,5 +1,6 @@
-// The state store in one SQLite file (docs/formats/state.md). Threads that apply at the same time share one commit,
-// and so one fsync; each transaction is a savepoint of its own within it, so that one's conflict is not another's.
+// The state store in one SQLite file (docs/formats/state.md). Threads that apply at the same time
+// share one commit, and so one fsync; each transaction is a savepoint of its own within it, so that
+// one's conflict is not another's.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -16,11 +17,13 @@ namespace {
 
 constexpr uint64_t kSchemaVersion = 1;
 constexpr size_t kGroupTransactions = 128;
-// Another process's commit is noticed within this; asked only while somebody waits, and costs one page read.
+// Another process's commit is noticed within this; asked only while somebody waits, and costs one
+// page read.
 constexpr int kPollMs = 20;
 
 constexpr char kSchema[] = R"sql(
-CREATE TABLE records (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+  key TEXT PRIMARY KEY, version INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   stream TEXT NOT NULL, stream_sequence INTEGER NOT NULL, value TEXT NOT NULL,
@@ -38,9 +41,11 @@ class SqliteStateStore : public StateStore {
   Status Open(const std::string& path);
   ApplyResult Apply(const Transaction& transaction) override;
   StatusOr<std::optional<Record>> Get(const std::string& key) override;
-  StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after, size_t limit) override;
+  StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
+                                     size_t limit) override;
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit) override;
-  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream, uint64_t after_stream_sequence,
+  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
+                                                uint64_t after_stream_sequence,
                                                 size_t limit) override;
   StatusOr<uint64_t> WaitForEvents(uint64_t after_sequence, int timeout_ms) override;
   StatusOr<uint64_t> TakeLeadership(uint64_t at_least) override;
@@ -64,7 +69,8 @@ class SqliteStateStore : public StateStore {
 
   std::unique_ptr<SqliteConnection> writer_, reader_;
   SqliteStatement get_version_, insert_, update_, delete_, incarnation_, last_in_stream_, append_;
-  SqliteStatement get_, scan_, read_events_, read_stream_, newest_, data_version_, read_incarnation_;
+  SqliteStatement get_, scan_, read_events_, read_stream_, newest_, data_version_,
+      read_incarnation_;
 
   std::mutex queue_mu_;
   std::condition_variable queue_changed_;
@@ -77,7 +83,7 @@ class SqliteStateStore : public StateStore {
   std::condition_variable events_changed_;
   uint64_t newest_known_ = 0;  // under wait_mu_
   uint64_t seen_data_version_ = 0;
-  bool polling_ = false;       // one of the waiting threads asks the file, for all
+  bool polling_ = false;  // one of the waiting threads asks the file, for all
   uint64_t local_commits_ = 0;
 };
 
@@ -93,14 +99,16 @@ Status SqliteStateStore::Open(const std::string& path) {
 }
 
 Status SqliteStateStore::Migrate() {
-  SWAGE_RETURN_IF_ERROR(writer_->Execute("BEGIN IMMEDIATE"));  // two processes may be making the file
+  SWAGE_RETURN_IF_ERROR(
+      writer_->Execute("BEGIN IMMEDIATE"));  // two processes may be making the file
   auto version = writer_->QueryInteger("PRAGMA user_version");
   Status status = version.status();
   if (status.ok() && *version == 0) status = writer_->Execute(kSchema);
   if (status.ok() && *version > kSchemaVersion) {
-    status = Precondition("SCHEMA_NEWER",
-                          Cat("the state file has schema ", *version, ", this program knows up to ", kSchemaVersion),
-                          "run the newer version of Swage that wrote it");
+    status = Precondition(
+        "SCHEMA_NEWER",
+        Cat("the state file has schema ", *version, ", this program knows up to ", kSchemaVersion),
+        "run the newer version of Swage that wrote it");
   }
   const Status ended = writer_->Execute(status.ok() ? "COMMIT" : "ROLLBACK");
   return status.ok() ? ended : status;
@@ -124,11 +132,15 @@ Status SqliteStateStore::PrepareStatements() {
       {"INSERT INTO events (stream, stream_sequence, value) VALUES (?1, ?2, ?3)", &append_}};
   const std::pair<const char*, SqliteStatement*> reading[] = {
       {"SELECT version, value FROM records WHERE key = ?1", &get_},
-      {"SELECT key, version, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3", &scan_},
-      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+      {"SELECT key, version, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+       &scan_},
+      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE sequence > ?1 ORDER BY "
+       "sequence LIMIT ?2",
        &read_events_},
-      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE stream = ?1 AND stream_sequence > ?2"
-       " ORDER BY stream_sequence LIMIT ?3", &read_stream_},
+      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE stream = ?1 AND "
+       "stream_sequence > ?2"
+       " ORDER BY stream_sequence LIMIT ?3",
+       &read_stream_},
       {"SELECT max(sequence) FROM events", &newest_},
       {"PRAGMA data_version", &data_version_},
       {"SELECT incarnation FROM leader", &read_incarnation_}};
@@ -160,7 +172,8 @@ ApplyResult SqliteStateStore::Apply(const Transaction& transaction) {
 }
 
 void SqliteStateStore::ApplyGroup(const std::vector<Waiting*>& group) {
-  if (!writer_->Execute("BEGIN IMMEDIATE").ok()) return;  // nothing happened, but "unknown" is never wrong
+  if (!writer_->Execute("BEGIN IMMEDIATE").ok())
+    return;  // nothing happened, but "unknown" is never wrong
   bool has_events = false;
   for (Waiting* waiting : group) {
     if (!writer_->Execute("SAVEPOINT one").ok()) break;
@@ -168,7 +181,8 @@ void SqliteStateStore::ApplyGroup(const std::vector<Waiting*>& group) {
     if (result != ApplyResult::kOk) writer_->Execute("ROLLBACK TO one").IgnoreError();
     if (!writer_->Execute("RELEASE one").ok()) break;
     waiting->result = result;
-    has_events = has_events || (result == ApplyResult::kOk && !waiting->transaction->events.empty());
+    has_events =
+        has_events || (result == ApplyResult::kOk && !waiting->transaction->events.empty());
   }
   if (!writer_->Execute("COMMIT").ok()) {
     writer_->Execute("ROLLBACK").IgnoreError();
@@ -216,7 +230,8 @@ bool SqliteStateStore::AppendEvent(const NewEvent& event) {
   if (last_in_stream_.Begin().Bind(1, event.stream).Step() != SQLITE_ROW) return false;
   const uint64_t last = last_in_stream_.Integer(0);  // NULL reads as 0
   last_in_stream_.End();
-  const int rc = append_.Begin().Bind(1, event.stream).Bind(2, last + 1).Bind(3, event.value).Step();
+  const int rc =
+      append_.Begin().Bind(1, event.stream).Bind(2, last + 1).Bind(3, event.value).Step();
   append_.End();
   return rc == SQLITE_DONE;
 }
@@ -226,21 +241,24 @@ StatusOr<std::optional<Record>> SqliteStateStore::Get(const std::string& key) {
   std::optional<Record> found;
   const int rc = get_.Begin().Bind(1, key).Step();
   if (rc == SQLITE_ROW) found = Record{key, get_.Integer(0), get_.Text(1)};
-  const Status status = rc == SQLITE_ROW || rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading");
+  const Status status =
+      rc == SQLITE_ROW || rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading");
   get_.End();
   SWAGE_RETURN_IF_ERROR(status);
   return found;
 }
 
-StatusOr<std::vector<Record>> SqliteStateStore::Scan(const std::string& prefix, const std::string& after,
-                                                     size_t limit) {
+StatusOr<std::vector<Record>> SqliteStateStore::Scan(const std::string& prefix,
+                                                     const std::string& after, size_t limit) {
   std::lock_guard lock(read_mu_);
   std::vector<Record> found;
-  const std::string begin = after < prefix ? prefix : after + '\0';  // the next string after `after`
+  const std::string begin =
+      after < prefix ? prefix : after + '\0';  // the next string after `after`
   const std::string end = PrefixEnd(prefix);
   scan_.Begin().Bind(1, begin).Bind(2, end).Bind(3, std::min<uint64_t>(limit, INT32_MAX));
   int rc = scan_.Step();
-  for (; rc == SQLITE_ROW; rc = scan_.Step()) found.push_back({scan_.Text(0), scan_.Integer(1), scan_.Text(2)});
+  for (; rc == SQLITE_ROW; rc = scan_.Step())
+    found.push_back({scan_.Text(0), scan_.Integer(1), scan_.Text(2)});
   const Status status = rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading");
   scan_.End();
   SWAGE_RETURN_IF_ERROR(status);
@@ -251,7 +269,8 @@ StatusOr<std::vector<StoredEvent>> SqliteStateStore::Events(SqliteStatement* sta
   std::vector<StoredEvent> found;
   int rc = statement->Step();
   for (; rc == SQLITE_ROW; rc = statement->Step()) {
-    found.push_back({statement->Integer(0), statement->Integer(1), statement->Text(2), statement->Text(3)});
+    found.push_back(
+        {statement->Integer(0), statement->Integer(1), statement->Text(2), statement->Text(3)});
   }
   const Status status = rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading events");
   statement->End();
@@ -259,17 +278,21 @@ StatusOr<std::vector<StoredEvent>> SqliteStateStore::Events(SqliteStatement* sta
   return found;
 }
 
-StatusOr<std::vector<StoredEvent>> SqliteStateStore::ReadEvents(uint64_t after_sequence, size_t limit) {
+StatusOr<std::vector<StoredEvent>> SqliteStateStore::ReadEvents(uint64_t after_sequence,
+                                                                size_t limit) {
   std::lock_guard lock(read_mu_);
-  const uint64_t after = std::min<uint64_t>(after_sequence, INT64_MAX), bounded = std::min<uint64_t>(limit, INT32_MAX);
+  const uint64_t after = std::min<uint64_t>(after_sequence, INT64_MAX),
+                 bounded = std::min<uint64_t>(limit, INT32_MAX);
   return Events(&read_events_.Begin().Bind(1, after).Bind(2, bounded));
 }
 
 StatusOr<std::vector<StoredEvent>> SqliteStateStore::ReadStream(const std::string& stream,
-                                                                uint64_t after_stream_sequence, size_t limit) {
+                                                                uint64_t after_stream_sequence,
+                                                                size_t limit) {
   std::lock_guard lock(read_mu_);
   const uint64_t after = std::min<uint64_t>(after_stream_sequence, INT64_MAX);
-  return Events(&read_stream_.Begin().Bind(1, stream).Bind(2, after).Bind(3, std::min<uint64_t>(limit, INT32_MAX)));
+  return Events(&read_stream_.Begin().Bind(1, stream).Bind(2, after).Bind(
+      3, std::min<uint64_t>(limit, INT32_MAX)));
 }
 
 StatusOr<uint64_t> SqliteStateStore::NewestEvent() {
@@ -296,7 +319,8 @@ StatusOr<uint64_t> SqliteStateStore::WaitForEvents(uint64_t after_sequence, int 
   std::unique_lock lock(wait_mu_);
   while (true) {
     if (newest_known_ > after_sequence) return newest_known_;
-    const uint64_t commits = local_commits_;  // before the file is asked: a commit meanwhile ends the wait below
+    const uint64_t commits =
+        local_commits_;  // before the file is asked: a commit meanwhile ends the wait below
     if (!polling_) {
       polling_ = true;
       lock.unlock();
@@ -321,9 +345,8 @@ StatusOr<uint64_t> SqliteStateStore::WaitForEvents(uint64_t after_sequence, int 
     const auto now = std::chrono::steady_clock::now();
     if (now >= deadline) return newest_known_;
     const auto poll = std::min(deadline, now + std::chrono::milliseconds(kPollMs));
-    events_changed_.wait_until(lock, poll, [&] {
-      return local_commits_ != commits || newest_known_ > after_sequence;
-    });
+    events_changed_.wait_until(
+        lock, poll, [&] { return local_commits_ != commits || newest_known_ > after_sequence; });
   }
 }
 

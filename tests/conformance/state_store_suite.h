@@ -1,4 +1,5 @@
-// What every StateStore must do, whatever it is made of. A new implementation instantiates the suite:
+// What every StateStore must do, whatever it is made of. A new implementation instantiates the
+// suite:
 //
 //   INSTANTIATE_TEST_SUITE_P(Redis, StateStoreSuite, testing::Values(&MakeRedisFixture));
 //

@@ -1,4 +1,5 @@
-// The memory and the SQLite state store against the suite, and what only a file can show: kill -9, a newer schema.
+// The memory and the SQLite state store against the suite, and what only a file can show: kill -9,
+// a newer schema.
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,7 +106,8 @@ TEST(SqliteStateStore, WhatIsNoDatabaseIsRefused) {
   const std::string path = dir.path() + "/state.sqlite";
   ASSERT_TRUE(WriteFileAtomic(Env::Posix(), path, std::string(8192, 'x')).ok());
   EXPECT_EQ(ReasonOf(OpenSqliteStateStore(path).status()), "STATE_CORRUPT");
-  EXPECT_EQ(ReasonOf(OpenSqliteStateStore(dir.path() + "/none/state.sqlite").status()), "STATE_CANNOT_OPEN");
+  EXPECT_EQ(ReasonOf(OpenSqliteStateStore(dir.path() + "/none/state.sqlite").status()),
+            "STATE_CANNOT_OPEN");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What must hold after every step, whatever fails. It sees each durable write of the state store, each preparation and
-// publication in the artifact store, and each start of an attempt.
+// What must hold after every step, whatever fails. It sees each durable write of the state store,
+// each preparation and publication in the artifact store, and each start of an attempt.
 #pragma once
 
 #include <map>
@@ -36,11 +36,13 @@ class Checker {
   World* const world_;
   std::set<std::string> accepted_, deleted_;
   std::map<std::string, JobRecord> records_;
-  std::map<std::string, JobState> last_state_;    // by the events
+  std::map<std::string, JobState> last_state_;  // by the events
   std::map<std::string, uint64_t> last_epoch_;
   std::map<std::string, std::string> published_;
-  std::map<std::pair<std::string, std::string>, std::set<std::pair<uint64_t, uint64_t>>> prepared_;  // (epoch, random)
-  std::map<std::pair<std::string, uint64_t>, std::pair<uint64_t, std::string>> dispatched_;  // (job, epoch): random, worker
+  std::map<std::pair<std::string, std::string>, std::set<std::pair<uint64_t, uint64_t>>>
+      prepared_;  // (epoch, random)
+  std::map<std::pair<std::string, uint64_t>, std::pair<uint64_t, std::string>>
+      dispatched_;  // (job, epoch): random, worker
 };
 
 }  // namespace swage::sim

@@ -8,9 +8,14 @@ constexpr double kDiesBeforeApply = 0.0005, kDiesAfterApply = 0.0005;
 
 }  // namespace
 
-SimScheduler::SimScheduler(World* world, std::string name, StateStore* state, SimArtifactStore* artifacts,
-                           int64_t lease_ms)
-    : world_(world), name_(std::move(name)), state_(state), artifacts_(artifacts), lease_ms_(lease_ms), clock_(world) {}
+SimScheduler::SimScheduler(World* world, std::string name, StateStore* state,
+                           SimArtifactStore* artifacts, int64_t lease_ms)
+    : world_(world),
+      name_(std::move(name)),
+      state_(state),
+      artifacts_(artifacts),
+      lease_ms_(lease_ms),
+      clock_(world) {}
 
 Now SimScheduler::NowTime() { return NowOf(&clock_); }
 
@@ -27,8 +32,9 @@ void SimScheduler::Start() {
 }
 
 void SimScheduler::TryToLead() {
-  auto leadership = TakeOver(state_, artifacts_, lease_ms_, (static_cast<uint64_t>(world_->rng()()) << 32) | world_->rng()(),
-                             &clock_);
+  auto leadership =
+      TakeOver(state_, artifacts_, lease_ms_,
+               (static_cast<uint64_t>(world_->rng()()) << 32) | world_->rng()(), &clock_);
   if (!leadership.ok()) return Later(kSecond / 2, [](SimScheduler* s) { s->TryToLead(); });
   world_->Note(name_, " leads, incarnation ", leadership->incarnation);
   leader_ = std::move(*leadership);
@@ -108,7 +114,8 @@ bool SimScheduler::Apply(const CoreOutput& output) {
   for (const CoreWrite& w : output.writes) t.writes.push_back({w.key, w.expected_version, w.value});
   for (const CoreEvent& e : output.events) t.events.push_back({e.stream, e.value});
   const ApplyResult result = state_->Apply(t);
-  if (result == ApplyResult::kConflict && state_->CurrentIncarnation().value() == leader_->incarnation) {
+  if (result == ApplyResult::kConflict &&
+      state_->CurrentIncarnation().value() == leader_->incarnation) {
     world_->Fail(Cat(name_, ": a write of the only leader conflicts"));
   }
   return result == ApplyResult::kOk;
@@ -121,21 +128,24 @@ void SimScheduler::ReadRequests() {
     if (event.stream != kRequestStream) continue;
     const auto record = state_->Get(event.value).value();
     if (!record.has_value()) continue;
-    leader_->core->HandleRequest(event.value, record->version, RequestFromJson(record->value).value(), NowTime());
+    leader_->core->HandleRequest(event.value, record->version,
+                                 RequestFromJson(record->value).value(), NowTime());
   }
   if (events.size() == 1000) ScheduleTurn(0);
 }
 
 void SimScheduler::Receive() {
   for (auto& [report, reply] : std::exchange(arrived_, {})) {
-    world_->Note(name_, " hears ", report.worker_id, " call ", report.sequence, " slots ", report.slots.size());
+    world_->Note(name_, " hears ", report.worker_id, " call ", report.sequence, " slots ",
+                 report.slots.size());
     if (!leader_->core->HandleReport(report, NowTime())) {
       reply({});
       continue;
     }
     auto held = held_.find(report.worker_id);
     if (held != held_.end()) held->second.reply({true, true, lease_ms_, {}});
-    const int64_t hold = std::min(report.slots.empty() ? kHold : kBusyHold, lease_ms_ * kMillisecond / 3);
+    const int64_t hold =
+        std::min(report.slots.empty() ? kHold : kBusyHold, lease_ms_ * kMillisecond / 3);
     held_[report.worker_id] = {reply, world_->now() + hold};
   }
 }
@@ -164,14 +174,18 @@ void SimScheduler::AnswerHeld() {
 
 void SimScheduler::Publish(const PublishOrder& order, uint64_t incarnation) {
   // Over the network and back; the answer may be lost after the effect.
-  world_->Send("store", [world = world_, artifacts = artifacts_, weak = weak_from_this(), order, incarnation] {
+  world_->Send("store", [world = world_, artifacts = artifacts_, weak = weak_from_this(), order,
+                         incarnation] {
     const auto decision = artifacts->Publish(order, incarnation, {});
     if (!decision.ok()) return;
     world->Send("store", [weak, order, decision = *decision, incarnation] {
       auto self = weak.lock();
-      if (self == nullptr || !self->alive_ || !self->leader_.has_value() || self->leader_->incarnation != incarnation) return;
+      if (self == nullptr || !self->alive_ || !self->leader_.has_value() ||
+          self->leader_->incarnation != incarnation)
+        return;
       self->decided_.push_back([s = self.get(), order, decision] {
-        s->leader_->core->HandlePublish(order, decision.outcome, decision.artifact, decision.message, s->NowTime());
+        s->leader_->core->HandlePublish(order, decision.outcome, decision.artifact,
+                                        decision.message, s->NowTime());
       });
       self->ScheduleTurn(0);
     });
@@ -179,7 +193,8 @@ void SimScheduler::Publish(const PublishOrder& order, uint64_t incarnation) {
   Later(2 * kSecond, [order, incarnation](SimScheduler* s) {
     if (!s->leader_.has_value() || s->leader_->incarnation != incarnation) return;
     const JobRecord* record = s->leader_->core->FindJob(order.tenant, order.job);
-    const bool open = record != nullptr && record->state == JobState::kFinalizing && record->token == order.token;
+    const bool open =
+        record != nullptr && record->state == JobState::kFinalizing && record->token == order.token;
     if (open) s->Publish(order, incarnation);
   });
 }

@@ -1,5 +1,5 @@
-// A scheduler process in simulated time: the real core and the real take-over, with the leader's turn (see
-// scheduler/server/leader.cc) laid out in events.
+// A scheduler process in simulated time: the real core and the real take-over, with the leader's
+// turn (see scheduler/server/leader.cc) laid out in events.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,8 @@ using Reply = std::function<void(const SimAnswer&)>;
 
 class SimScheduler : public std::enable_shared_from_this<SimScheduler> {
  public:
-  SimScheduler(World* world, std::string name, StateStore* state, SimArtifactStore* artifacts, int64_t lease_ms);
+  SimScheduler(World* world, std::string name, StateStore* state, SimArtifactStore* artifacts,
+               int64_t lease_ms);
 
   void Start();
   void Kill() { alive_ = false; }  // everything it knew and had under way is gone
@@ -37,7 +38,8 @@ class SimScheduler : public std::enable_shared_from_this<SimScheduler> {
     Reply reply;
     int64_t until = 0;
   };
-  void Later(int64_t delay, std::function<void(SimScheduler*)> event);  // only if it still lives then
+  void Later(int64_t delay,
+             std::function<void(SimScheduler*)> event);  // only if it still lives then
   void TryToLead();
   void Turn();
   bool Apply(const CoreOutput& output);

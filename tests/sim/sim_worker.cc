@@ -21,9 +21,14 @@ Assignment Of(const AssignmentOrder& order) {
 
 }  // namespace
 
-SimWorker::SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts, FindScheduler find, std::string id,
-                     uint64_t bytes, int slots)
-    : world_(world), checker_(checker), artifacts_(artifacts), find_(std::move(find)), id_(std::move(id)), bytes_(bytes),
+SimWorker::SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts,
+                     FindScheduler find, std::string id, uint64_t bytes, int slots)
+    : world_(world),
+      checker_(checker),
+      artifacts_(artifacts),
+      find_(std::move(find)),
+      id_(std::move(id)),
+      bytes_(bytes),
       slots_(slots) {}
 
 void SimWorker::Later(int64_t delay, std::function<void()> event) {
@@ -90,13 +95,15 @@ void SimWorker::Call() {
       if (boot == boot_) Later(0, [this, sequence, answer] { Answered(sequence, answer); });
     });
   };
-  world_->Send(id_, [this, find = find_, report = Report(), reply, sent = world_->now(), boot = boot_] {
-    // A call that was given up is cancelled on the connection that carries it: what is heard of it is heard soon.
-    const bool given_up = boot == boot_ && in_call_ != report.sequence;
-    if (given_up && world_->now() - sent > kSecond) return;
-    auto scheduler = find();
-    if (scheduler != nullptr) scheduler->Synchronize(report, reply);
-  });
+  world_->Send(id_,
+               [this, find = find_, report = Report(), reply, sent = world_->now(), boot = boot_] {
+                 // A call that was given up is cancelled on the connection that carries it: what is
+                 // heard of it is heard soon.
+                 const bool given_up = boot == boot_ && in_call_ != report.sequence;
+                 if (given_up && world_->now() - sent > kSecond) return;
+                 auto scheduler = find();
+                 if (scheduler != nullptr) scheduler->Synchronize(report, reply);
+               });
   Later(kCallTimeout, [this, sequence] {
     if (in_call_ == sequence) Answered(sequence, {});
   });
@@ -155,14 +162,18 @@ void SimWorker::Begin(const Assignment& assignment) {
   for (const auto& [token, run] : runs_) reserved += run.memory_limit_bytes;
   if (reserved > bytes_) {
     for (const auto& [token, run] : runs_) {
-      world_->Note(id_, " has ", run.job, " epoch ", token.epoch, " with ", run.memory_limit_bytes, " bytes");
+      world_->Note(id_, " has ", run.job, " epoch ", token.epoch, " with ", run.memory_limit_bytes,
+                   " bytes");
     }
   }
   if (reserved > bytes_) world_->Fail(Cat(id_, " runs jobs of ", reserved, " bytes on ", bytes_));
   const int steps = static_cast<int>(world_->Between(2, 5));
   // Most are short, some outlast many leases.
-  const int64_t whole = world_->Chance(0.1) ? world_->Between(kMinute, 5 * kMinute) : world_->Between(kSecond, 20 * kSecond);
-  Later(whole / steps, [this, token = assignment.token, steps, step = whole / steps] { Work(token, steps - 1, step); });
+  const int64_t whole = world_->Chance(0.1) ? world_->Between(kMinute, 5 * kMinute)
+                                            : world_->Between(kSecond, 20 * kSecond);
+  Later(whole / steps, [this, token = assignment.token, steps, step = whole / steps] {
+    Work(token, steps - 1, step);
+  });
 }
 
 void SimWorker::Work(const AttemptToken& token, int steps_left, int64_t step) {
@@ -177,8 +188,9 @@ void SimWorker::Work(const AttemptToken& token, int steps_left, int64_t step) {
     return Later(step, [this, token, steps_left, step] { Work(token, steps_left - 1, step); });
   }
   if (world_->faults() && world_->Chance(0.12)) {
-    static constexpr const char* kReasons[] = {"CHILD_CRASHED", "CHILD_KILLED", "INTERNAL", "STORE_UNAVAILABLE",
-                                               "OOM_PREDICTION", "INPUT_CORRUPT", "NEVER_HEARD_OF"};
+    static constexpr const char* kReasons[] = {
+        "CHILD_CRASHED",  "CHILD_KILLED",  "INTERNAL",      "STORE_UNAVAILABLE",
+        "OOM_PREDICTION", "INPUT_CORRUPT", "NEVER_HEARD_OF"};
     world_->CountFault();
     return End(token, {"", kReasons[world_->Between(0, 6)], "simulated"});
   }
@@ -190,11 +202,14 @@ void SimWorker::Upload(const AttemptToken& token, const std::string& artifact) {
   const auto it = runs_.find(token);
   if (it == runs_.end()) return;
   if (!lease_.held(world_->now()) || !table_->MayCommit(token)) {
-    return Later(kSecond, [this, token, artifact] { Upload(token, artifact); });  // until it is stopped, or held again
+    return Later(kSecond, [this, token, artifact] {
+      Upload(token, artifact);
+    });  // until it is stopped, or held again
   }
   const Assignment& a = it->second;
   const auto acked = std::make_shared<bool>(false);
-  world_->Send(id_, [this, boot = boot_, artifacts = artifacts_, tenant = a.tenant, job = a.job, token, artifact, acked] {
+  world_->Send(id_, [this, boot = boot_, artifacts = artifacts_, tenant = a.tenant, job = a.job,
+                     token, artifact, acked] {
     artifacts->Prepare(tenant, job, Of(token), artifact);
     world_->Send(id_, [this, boot, token, artifact, acked] {
       if (boot != boot_) return;

@@ -1,5 +1,5 @@
-// A worker in simulated time: the daemon's own slot table and lease clock, with fake work. It crashes, is stopped and
-// continued, and is cut off.
+// A worker in simulated time: the daemon's own slot table and lease clock, with fake work. It
+// crashes, is stopped and continued, and is cut off.
 #pragma once
 
 #include <functional>
@@ -18,12 +18,12 @@ using FindScheduler = std::function<std::shared_ptr<SimScheduler>()>;  // null: 
 
 class SimWorker {
  public:
-  SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts, FindScheduler find, std::string id,
-            uint64_t bytes, int slots);
+  SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts, FindScheduler find,
+            std::string id, uint64_t bytes, int slots);
 
-  void Start();                     // a new boot
-  void Crash(int64_t away);         // and starts again
-  void Stop(int64_t nanos);         // SIGSTOP, SIGCONT
+  void Start();              // a new boot
+  void Crash(int64_t away);  // and starts again
+  void Stop(int64_t nanos);  // SIGSTOP, SIGCONT
   const std::string& id() const { return id_; }
 
  private:
@@ -50,7 +50,7 @@ class SimWorker {
   uint64_t boot_ = 0, sequence_ = 0;
   bool running_ = false;
   int64_t stopped_until_ = 0;
-  uint64_t in_call_ = 0;            // sequence of the call under way; 0: none
+  uint64_t in_call_ = 0;  // sequence of the call under way; 0: none
   bool news_due_ = false;
   std::unique_ptr<SlotTable> table_;
   LeaseClock lease_;

@@ -13,7 +13,8 @@ namespace {
 constexpr int kWorkers = 5;
 constexpr uint64_t kGb = 1'000'000'000;
 constexpr double kJobsPerHour = 1200, kFaultsPerHour = 150;
-constexpr int64_t kQuiet = 3 * 60 * kMinute;  // after the last fault everything must have ended within this
+constexpr int64_t kQuiet =
+    3 * 60 * kMinute;  // after the last fault everything must have ended within this
 
 class Simulation {
  public:
@@ -55,20 +56,24 @@ class Simulation {
 };
 
 int64_t Simulation::Exponential(double per_hour) {
-  return static_cast<int64_t>(-std::log(1.0 - world_.rng().UniformDouble()) * 3600.0 / per_hour * kSecond) + 1;
+  return static_cast<int64_t>(-std::log(1.0 - world_.rng().UniformDouble()) * 3600.0 / per_hour *
+                              kSecond) +
+         1;
 }
 
 void Simulation::AddWorkers() {
   for (int i = 0; i < kWorkers; ++i) {
     const uint64_t bytes = (i == 0 ? 16 : 4 + world_.rng().Uniform(12)) * kGb;
-    workers_.push_back(std::make_unique<SimWorker>(&world_, &checker_, &artifacts_, [this] { return FindScheduler(); },
-                                                   Cat("worker", i), bytes, static_cast<int>(world_.Between(1, 4))));
+    workers_.push_back(std::make_unique<SimWorker>(
+        &world_, &checker_, &artifacts_, [this] { return FindScheduler(); }, Cat("worker", i),
+        bytes, static_cast<int>(world_.Between(1, 4))));
     workers_.back()->Start();
   }
 }
 
 void Simulation::StartScheduler() {
-  auto scheduler = std::make_shared<SimScheduler>(&world_, Cat("scheduler", ++scheduler_count_), &state_, &artifacts_, lease_ms_);
+  auto scheduler = std::make_shared<SimScheduler>(&world_, Cat("scheduler", ++scheduler_count_),
+                                                  &state_, &artifacts_, lease_ms_);
   schedulers_.push_back(scheduler);
   scheduler->Start();
 }
@@ -114,7 +119,8 @@ void Simulation::SubmitLoop() {
 
 // Somebody changes their mind about one of the last jobs.
 void Simulation::Ask() {
-  static constexpr const char* kKinds[] = {"cancel", "cancel", "pause", "resume", "retry", "delete"};
+  static constexpr const char* kKinds[] = {"cancel", "cancel", "pause",
+                                           "resume", "retry",  "delete"};
   const uint64_t back = world_.rng().Uniform(std::min<uint64_t>(jobs_.size(), 30));
   Request request;
   request.kind = kKinds[world_.Between(0, 5)];
@@ -137,7 +143,8 @@ void Simulation::Fault() {
   SimWorker& worker = *workers_[world_.rng().Uniform(workers_.size())];
   const bool longer = world_.Chance(0.5);  // than a lease, or not
   const int64_t lease = lease_ms_ * kMillisecond;
-  const int64_t time = longer ? world_.Between(lease, 4 * lease) : world_.Between(kMillisecond, lease);
+  const int64_t time =
+      longer ? world_.Between(lease, 4 * lease) : world_.Between(kMillisecond, lease);
   switch (world_.Between(0, 5)) {
     case 0:
     case 1: return worker.Crash(time);
@@ -164,11 +171,13 @@ void Simulation::KeepSchedulerLoop() {
   world_.After(world_.Between(kSecond / 10, 5 * kSecond), [this] { KeepSchedulerLoop(); });
 }
 
-// The last fault is over: what is paused is resumed, again and again, as a request may still be on its way.
+// The last fault is over: what is paused is resumed, again and again, as a request may still be on
+// its way.
 void Simulation::Quieten() {
   world_.SetFaults(false);
   for (const auto& [key, record] : checker_.records()) {
-    if (record.state == JobState::kPaused) Put({"resume", record.job.tenant, record.job.id, "", {}});
+    if (record.state == JobState::kPaused)
+      Put({"resume", record.job.tenant, record.job.id, "", {}});
   }
 }
 
@@ -196,9 +205,15 @@ SimResult Simulation::Run() {
   Quieten();
   RunUntil(world_.now() + kQuiet, true);
   if (world_.violation().empty()) checker_.CheckEnd();
-  SimResult result{world_.violation(), checker_.accepted(), world_.fault_count(), world_.steps(), 0,
-                   static_cast<double>(world_.now()) / (60.0 * kMinute), world_.trace()};
-  for (const auto& [key, record] : checker_.records()) result.succeeded += record.state == JobState::kSucceeded;
+  SimResult result{world_.violation(),
+                   checker_.accepted(),
+                   world_.fault_count(),
+                   world_.steps(),
+                   0,
+                   static_cast<double>(world_.now()) / (60.0 * kMinute),
+                   world_.trace()};
+  for (const auto& [key, record] : checker_.records())
+    result.succeeded += record.state == JobState::kSucceeded;
   return result;
 }
 

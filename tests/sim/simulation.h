@@ -1,4 +1,5 @@
-// One history: clients, schedulers, workers and stores under faults (safety), then without (everything must end).
+// One history: clients, schedulers, workers and stores under faults (safety), then without
+// (everything must end).
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@ namespace swage::sim {
 
 struct SimOptions {
   uint64_t seed = 1;
-  double hours = 0.1;    // of simulated time with faults
+  double hours = 0.1;  // of simulated time with faults
   bool traced = false;
 };
 

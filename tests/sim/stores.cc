@@ -10,7 +10,8 @@ constexpr size_t kPage = 50;
 }  // namespace
 
 ApplyResult SimStateStore::Apply(const Transaction& transaction) {
-  // The client (incarnation 0) would have to ask again; that is control's matter, not looked at here.
+  // The client (incarnation 0) would have to ask again; that is control's matter, not looked at
+  // here.
   const bool faulty = world_->faults() && transaction.incarnation != 0;
   if (faulty && world_->Chance(kUnknownBefore)) {
     world_->CountFault();
@@ -27,13 +28,14 @@ ApplyResult SimStateStore::Apply(const Transaction& transaction) {
   return result;
 }
 
-void SimArtifactStore::Prepare(const std::string& tenant, const std::string& job, const JobToken& token,
-                               const std::string& artifact) {
+void SimArtifactStore::Prepare(const std::string& tenant, const std::string& job,
+                               const JobToken& token, const std::string& artifact) {
   checker_->Prepared(JobKey(tenant, job), artifact, token);
   if (!published_.contains({tenant, job})) prepared_[{tenant, job}].insert(artifact);
 }
 
-StatusOr<ReconcilePage> SimArtifactStore::Reconcile(uint64_t incarnation, const std::string& after) {
+StatusOr<ReconcilePage> SimArtifactStore::Reconcile(uint64_t incarnation,
+                                                    const std::string& after) {
   if (world_->faults() && world_->Chance(kStoreFails)) return Unavailable("DOWN", "down");
   highest_ = std::max(highest_, incarnation);
   ReconcilePage page{highest_, {}, ""};
@@ -48,18 +50,21 @@ StatusOr<ReconcilePage> SimArtifactStore::Reconcile(uint64_t incarnation, const 
   return page;
 }
 
-StatusOr<PublishDecision> SimArtifactStore::Publish(const PublishOrder& order, uint64_t incarnation, const SpanContext&) {
+StatusOr<PublishDecision> SimArtifactStore::Publish(const PublishOrder& order, uint64_t incarnation,
+                                                    const SpanContext&) {
   if (world_->faults() && world_->Chance(kStoreFails)) return Unavailable("DOWN", "down");
   if (incarnation < highest_) return Precondition("STALE_LEADER", "stale");
   highest_ = incarnation;
   const std::pair key(order.tenant, order.job);
   if (auto it = published_.find(key); it != published_.end()) {
     const bool same = it->second == order.artifact;
-    return PublishDecision{same ? PublishOutcome::kPublished : PublishOutcome::kAlreadyPublished, it->second, ""};
+    return PublishDecision{same ? PublishOutcome::kPublished : PublishOutcome::kAlreadyPublished,
+                           it->second, ""};
   }
   std::set<std::string>& prepared = prepared_[key];
   if (world_->faults() && world_->Chance(kResultLost)) prepared.clear();
-  if (!prepared.contains(order.artifact)) return PublishDecision{PublishOutcome::kMissing, "", "not prepared"};
+  if (!prepared.contains(order.artifact))
+    return PublishDecision{PublishOutcome::kMissing, "", "not prepared"};
   published_[key] = order.artifact;
   prepared.clear();
   world_->Note("store publishes ", order.artifact.substr(0, 8), " for ", order.job);

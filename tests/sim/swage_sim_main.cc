@@ -1,4 +1,5 @@
-// swage-sim --seeds FROM:TO [--hours H]: simulates each seed; exits 1 with the first failing seed and its trace.
+// swage-sim --seeds FROM:TO [--hours H]: simulates each seed; exits 1 with the first failing seed
+// and its trace.
 #include <charconv>
 #include <cstdio>
 #include <string>
@@ -26,7 +27,9 @@ bool Parse(int argc, char** argv, Arguments* args) {
     const std::string_view name = argv[i], value = argv[i + 1];
     const size_t colon = value.find(':');
     if (name == "--seeds" && colon != value.npos) {
-      if (!Number(value.substr(0, colon), &args->from) || !Number(value.substr(colon + 1), &args->to)) return false;
+      if (!Number(value.substr(0, colon), &args->from) ||
+          !Number(value.substr(colon + 1), &args->to))
+        return false;
     } else if (name == "--hours") {
       if (!Number(value, &args->hours) || args->hours <= 0) return false;
     } else {
@@ -40,7 +43,8 @@ int Explain(swage::sim::SimOptions options) {
   options.traced = true;  // the same history again, written down
   const auto result = swage::sim::Simulate(options);
   for (const std::string& line : result.trace) std::printf("%s\n", line.c_str());
-  std::printf("seed %lu FAILED: %s\n", static_cast<unsigned long>(options.seed), result.violation.c_str());
+  std::printf("seed %lu FAILED: %s\n", static_cast<unsigned long>(options.seed),
+              result.violation.c_str());
   return 1;
 }
 
@@ -66,9 +70,12 @@ int main(int argc, char** argv) {
     sum.simulated_hours += result.simulated_hours;
   }
   const double seconds = static_cast<double>(swage::Clock::Real()->MonotonicNanos() - start) / 1e9;
-  std::printf("seeds %lu to %lu: %lu jobs (%lu succeeded), %lu faults, %lu steps, %.1f simulated hours in %.1f s\n",
-              static_cast<unsigned long>(args.from), static_cast<unsigned long>(args.to), static_cast<unsigned long>(sum.jobs),
-              static_cast<unsigned long>(sum.succeeded), static_cast<unsigned long>(sum.faults),
-              static_cast<unsigned long>(sum.steps), sum.simulated_hours, seconds);
+  std::printf(
+      "seeds %lu to %lu: %lu jobs (%lu succeeded), %lu faults, %lu steps, %.1f simulated hours in "
+      "%.1f s\n",
+      static_cast<unsigned long>(args.from), static_cast<unsigned long>(args.to),
+      static_cast<unsigned long>(sum.jobs), static_cast<unsigned long>(sum.succeeded),
+      static_cast<unsigned long>(sum.faults), static_cast<unsigned long>(sum.steps),
+      sum.simulated_hours, seconds);
   return 0;
 }

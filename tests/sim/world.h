@@ -1,5 +1,5 @@
-// Simulated time: a heap of events, one random source, and a network that delays, loses, doubles and reorders.
-// One thread; the same seed gives the same history.
+// Simulated time: a heap of events, one random source, and a network that delays, loses, doubles
+// and reorders. One thread; the same seed gives the same history.
 #pragma once
 
 #include <cstdint>
@@ -30,12 +30,16 @@ class World {
     return low + static_cast<int64_t>(rng_.Uniform(static_cast<uint64_t>(high - low + 1)));
   }
 
-  void After(int64_t delay, std::function<void()> event) { events_.push({now_ + delay, next_++, std::move(event)}); }
+  void After(int64_t delay, std::function<void()> event) {
+    events_.push({now_ + delay, next_++, std::move(event)});
+  }
   bool Step();  // the next event; false: there is none
 
   // A message from or to this node. While faults are on it may come late, twice, or never.
   void Send(const std::string& node, const std::function<void()>& deliver);
-  void Cut(const std::string& node, bool cut) { cut ? (void)cut_.insert(node) : (void)cut_.erase(node); }
+  void Cut(const std::string& node, bool cut) {
+    cut ? (void)cut_.insert(node) : (void)cut_.erase(node);
+  }
   void SetFaults(bool on);
   bool faults() const { return faults_; }
   void CountFault() { ++fault_count_; }
@@ -56,7 +60,9 @@ class World {
     int64_t at;
     uint64_t order;
     std::function<void()> run;
-    bool operator<(const Event& other) const { return std::tie(at, order) > std::tie(other.at, other.order); }
+    bool operator<(const Event& other) const {
+      return std::tie(at, order) > std::tie(other.at, other.order);
+    }
   };
   void AddNote(const std::string& text);
 

@@ -156,7 +156,8 @@ TEST_F(Attempts, ANewLeaderLeavesRunningJobsAlone) {
   Report("w");
   const CoreOutput out = Step();
   ASSERT_THAT(out.publishes, SizeIs(1));
-  EXPECT_EQ(out.publishes[0].token, orders[0].token);  // the earlier leader's token is still the job's
+  EXPECT_EQ(out.publishes[0].token,
+            orders[0].token);  // the earlier leader's token is still the job's
 }
 
 TEST_F(Attempts, ANewLeaderGivesUpOnAWorkerThatDoesNotCome) {
@@ -195,7 +196,8 @@ TEST_F(Attempts, TheFirstPublishedArtifactWins) {
   EndWith("w", "a", DigestText('1'));
   Report("w");
   const CoreOutput out = Step();
-  core().HandlePublish(out.publishes[0], PublishOutcome::kAlreadyPublished, DigestText('3'), "", now);
+  core().HandlePublish(out.publishes[0], PublishOutcome::kAlreadyPublished, DigestText('3'), "",
+                       now);
   Step();
   EXPECT_EQ(stored("a").artifact, DigestText('3'));
 }

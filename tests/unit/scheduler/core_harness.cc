@@ -10,7 +10,8 @@ void CoreHarness::Restart() {
   CoreOptions options;
   options.incarnation = ++incarnation;
   core_ = std::make_unique<Core>(options, Rng(17, incarnation));
-  for (const auto& [key, record] : store) ASSERT_TRUE(core_->Load(key, record.first, record.second).ok());
+  for (const auto& [key, record] : store)
+    ASSERT_TRUE(core_->Load(key, record.first, record.second).ok());
   core_->FinishLoad(now);
 }
 
@@ -31,7 +32,8 @@ CoreOutput CoreHarness::Step() {
   return out;
 }
 
-void CoreHarness::Submit(const std::string& id, uint64_t bytes, int priority, const std::string& method) {
+void CoreHarness::Submit(const std::string& id, uint64_t bytes, int priority,
+                         const std::string& method) {
   Request request;
   request.kind = "create";
   request.tenant = "t";
@@ -82,7 +84,8 @@ std::vector<AssignmentOrder> CoreHarness::Sync(const std::string& id) {
   return core_->Answer(id);
 }
 
-void CoreHarness::Take(const std::string& id, const std::vector<AssignmentOrder>& orders, const std::string& stage) {
+void CoreHarness::Take(const std::string& id, const std::vector<AssignmentOrder>& orders,
+                       const std::string& stage) {
   std::vector<SlotReport>& slots = worker(id).report.slots;
   slots.clear();
   for (const AssignmentOrder& order : orders) {

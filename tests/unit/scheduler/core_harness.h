@@ -23,7 +23,8 @@ class CoreHarness {
   // Takes the output and writes it down; fails the test when a version does not fit.
   CoreOutput Step();
 
-  void Submit(const std::string& id, uint64_t bytes = kGb, int priority = 0, const std::string& method = "rtn");
+  void Submit(const std::string& id, uint64_t bytes = kGb, int priority = 0,
+              const std::string& method = "rtn");
   void Ask(const std::string& kind, const std::string& id);
   // A call of this worker with its next sequence, listing what Run and End told of.
   void Report(const std::string& worker);
@@ -36,7 +37,8 @@ class CoreHarness {
   };
   FakeWorker& worker(const std::string& id, uint64_t bytes = 8 * kGb, int slots = 1);
   // The worker takes up what it was told; afterwards it lists exactly these.
-  void Take(const std::string& worker, const std::vector<AssignmentOrder>& orders, const std::string& stage = "load");
+  void Take(const std::string& worker, const std::vector<AssignmentOrder>& orders,
+            const std::string& stage = "load");
   void EndWith(const std::string& worker, const std::string& job, const std::string& digest,
                const std::string& reason = "");
 

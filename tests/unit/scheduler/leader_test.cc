@@ -1,5 +1,5 @@
-// The leader over a memory state store and a store of artifacts that does as it is told. Real threads and time; every
-// wait is for a condition.
+// The leader over a memory state store and a store of artifacts that does as it is told. Real
+// threads and time; every wait is for a condition.
 #include "scheduler/server/leader.h"
 
 #include <future>
@@ -24,7 +24,8 @@ class FakeArtifacts : public ArtifactStore {
     highest = std::max(highest, incarnation);
     return ReconcilePage{highest, published, ""};
   }
-  StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation, const SpanContext&) override {
+  StatusOr<PublishDecision> Publish(const PublishOrder& order, uint64_t incarnation,
+                                    const SpanContext&) override {
     std::lock_guard lock(mu);
     ++publishes;
     if (incarnation < highest) return Precondition("STALE_LEADER", "stale");
@@ -32,7 +33,8 @@ class FakeArtifacts : public ArtifactStore {
     for (const PublishedJob& p : published) {
       if (p.job != order.job) continue;
       const bool same = p.artifact == order.artifact;
-      return PublishDecision{same ? PublishOutcome::kPublished : PublishOutcome::kAlreadyPublished, p.artifact, ""};
+      return PublishDecision{same ? PublishOutcome::kPublished : PublishOutcome::kAlreadyPublished,
+                             p.artifact, ""};
     }
     published.push_back({order.tenant, order.job, order.artifact});
     return PublishDecision{PublishOutcome::kPublished, order.artifact, ""};
@@ -265,10 +267,12 @@ TEST_F(LeaderTest, TheStandbyTakesOverWhenTheLeaderIsSilent) {
   auto second = Start(300);
   Submit("b");
   UntilState("b", JobState::kQueued);
-  for (int i = 0; i < 200 && first->incarnation() != 0; ++i) state_->WaitForEvents(1000000, 10).IgnoreError();
+  for (int i = 0; i < 200 && first->incarnation() != 0; ++i)
+    state_->WaitForEvents(1000000, 10).IgnoreError();
   EXPECT_EQ(first->incarnation(), 0u);
   second.reset();
-  for (int i = 0; i < 300 && first->incarnation() == 0; ++i) state_->WaitForEvents(1000000, 10).IgnoreError();
+  for (int i = 0; i < 300 && first->incarnation() == 0; ++i)
+    state_->WaitForEvents(1000000, 10).IgnoreError();
   EXPECT_GT(first->incarnation(), 2u);
 }
 

@@ -43,7 +43,8 @@ TEST_F(Placement, BytesAreNeverGivenTwice) {
   Submit("a", 5 * kGb);
   Submit("b", 5 * kGb);
   EXPECT_THAT(Sync("w"), SizeIs(1));
-  EXPECT_EQ(job("b").pending_reason, "next in line; needs 5.0 GB, the most that is free on a worker is 3.0 GB");
+  EXPECT_EQ(job("b").pending_reason,
+            "next in line; needs 5.0 GB, the most that is free on a worker is 3.0 GB");
 }
 
 TEST_F(Placement, BytesOfALeaseThatEndedStayTakenWhileTheWorkerListsThem) {

@@ -58,10 +58,14 @@ TEST(Records, OtherRecordsSurviveTheirJson) {
 TEST(Records, AFieldOfAnotherTypeIsAnError) {
   const std::string good = ToJson(FullRecord());
   const std::pair<const char*, const char*> changes[] = {
-      {"\"epoch\":3,\"infra", "\"epoch\":-3,\"infra"}, {"\"state\":\"RUNNING\"", "\"state\":\"DANCING\""},
-      {"\"state\":\"RUNNING\"", "\"state\":3"},        {"\"priority\":-7", "\"priority\":3000000000"},
-      {"\"id\":\"01h\"", "\"id\":\"\""},               {"\"user_failures\":2", "\"user_failures\":\"2\""},
-      {"\"a.txt\":\"00ff\"", "\"a.txt\":1"},           {"\"attempts\":[{", "\"attempts\":[4,{"}};
+      {"\"epoch\":3,\"infra", "\"epoch\":-3,\"infra"},
+      {"\"state\":\"RUNNING\"", "\"state\":\"DANCING\""},
+      {"\"state\":\"RUNNING\"", "\"state\":3"},
+      {"\"priority\":-7", "\"priority\":3000000000"},
+      {"\"id\":\"01h\"", "\"id\":\"\""},
+      {"\"user_failures\":2", "\"user_failures\":\"2\""},
+      {"\"a.txt\":\"00ff\"", "\"a.txt\":1"},
+      {"\"attempts\":[{", "\"attempts\":[4,{"}};
   for (const auto& [from, to] : changes) {
     std::string bad = good;
     const size_t at = bad.find(from);
@@ -109,12 +113,14 @@ TEST(Reasons, EachHasItsOwnNameAndIsParsedBack) {
 }
 
 TEST(Reasons, WhatIsOursIsNeverChargedToTheUser) {
-  for (Reason ours : {Reason::kWorkerLost, Reason::kWorkerRestarted, Reason::kLeaseLost, Reason::kChildKilled,
-                      Reason::kStoreUnavailable, Reason::kStoreFull, Reason::kResultMissing}) {
+  for (Reason ours :
+       {Reason::kWorkerLost, Reason::kWorkerRestarted, Reason::kLeaseLost, Reason::kChildKilled,
+        Reason::kStoreUnavailable, Reason::kStoreFull, Reason::kResultMissing}) {
     EXPECT_EQ(PolicyOf(ours).budget, Budget::kInfra) << ReasonName(ours);
     EXPECT_TRUE(PolicyOf(ours).retryable);
   }
-  for (Reason never_again : {Reason::kOomReal, Reason::kInputMissing, Reason::kInputCorrupt, Reason::kInvalidSpec}) {
+  for (Reason never_again :
+       {Reason::kOomReal, Reason::kInputMissing, Reason::kInputCorrupt, Reason::kInvalidSpec}) {
     EXPECT_FALSE(PolicyOf(never_again).retryable) << ReasonName(never_again);
   }
 }

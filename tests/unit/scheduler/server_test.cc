@@ -28,10 +28,12 @@ class FakeStore : public v1::ArtifactService::Service {
     }
     return grpc::Status::OK;
   }
-  grpc::Status Publish(grpc::ServerContext*, const v1::PublishRequest* request, v1::Artifact* response) override {
+  grpc::Status Publish(grpc::ServerContext*, const v1::PublishRequest* request,
+                       v1::Artifact* response) override {
     std::lock_guard lock(mu_);
     auto [it, added] = published_.try_emplace(request->job(), request->artifact());
-    if (it->second != request->artifact()) return ToGrpc(Precondition("ALREADY_PUBLISHED", "another"));
+    if (it->second != request->artifact())
+      return ToGrpc(Precondition("ALREADY_PUBLISHED", "another"));
     response->set_id(it->second);
     return grpc::Status::OK;
   }
