@@ -21,3 +21,6 @@ elseif(SWAGE_SANITIZE STREQUAL "thread")
 elseif(NOT SWAGE_SANITIZE STREQUAL "")
   message(FATAL_ERROR "SWAGE_SANITIZE is '${SWAGE_SANITIZE}': address, thread or empty")
 endif()
+if(SWAGE_FUZZ)  # coverage in every library, so that the fuzzer sees the parsers' branches
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,10 +1,11 @@
 // Kills parts of a running Swage with SIGKILL at every named stage of a job and checks that every job still ends
 // SUCCEEDED with exactly one artifact, whose weights are those of an undisturbed run.
 //
-//   swage-kill-stages --bin build/ci/bin [--targets child,up,worker,store,scheduler,control] [--rounds 5]
+//   swage-kill-stages --bin build/ci/bin [--targets child,up,worker,store,scheduler,control,stopped] [--rounds 5]
 //       [--hidden N --ffn N --layers N --heads N] [--stages load,block,...] [--lease-ms 1000] [--hold-ms 700] [--seed N]
 //
-// Prints, per target, where the kills hit. Exit 1 when a job was lost or doubled, or a stage was never hit.
+// "stopped" is the zombie: a worker is stopped (SIGSTOP) in a stage until its lease is long over and a second worker has
+// finished the job, then goes on (SIGCONT); it must not publish. Prints, per target, where the kills hit. Exit 1 when a job was lost or doubled, or a stage was never hit.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -26,7 +27,7 @@ using Json = nlohmann::json;
 
 struct Options {
   std::string bin, text = "tests/data/texts/tinystories-val-160k.txt";
-  std::vector<std::string> targets = {"child", "up", "worker", "store", "scheduler", "control"};
+  std::vector<std::string> targets = {"child", "up", "worker", "store", "scheduler", "control", "stopped"};
   std::vector<std::string> stages = {"queued", "stage_inputs", "load", "block", "evaluate", "encode", "upload", "commit"};
   int rounds = 1, lease_ms = 1000, hold_ms = 700, kills_per_job = 4, job_timeout_ms = 600000, windows = 8;
   uint64_t seed = 1;
@@ -74,6 +75,16 @@ class KillTest {
     return tally;
   }
 
+  // One job per round and stage; the second worker takes over each time.
+  StatusOr<Tally> RunStopped() {
+    Tally tally;
+    for (const std::string& stage : options_.stages) {
+      if (stage == "queued") continue;
+      for (int round = 0; round < options_.rounds; ++round) SWAGE_RETURN_IF_ERROR(StopInStage(stage, &tally));
+    }
+    return tally;
+  }
+
   double reference_seconds() const { return reference_seconds_; }
 
  private:
@@ -83,6 +94,44 @@ class KillTest {
       parts.push_back(Cat(stage, ":", options_.hold_ms));
     }
     return Join(parts, ",");
+  }
+
+  Status StopInStage(const std::string& stage, Tally* tally) {
+    TempDir data("swage-stopped");
+    SWAGE_ASSIGN_OR_RETURN(platform_, Platform::StartSplit({options_.bin, data.path(), options_.lease_ms, Hold()}));
+    SWAGE_RETURN_IF_ERROR(platform_->Cli({"upload", JoinPath(dir_.path(), "model"), "--as", "models/kill"}).status());
+    if (reference_ == Digest()) SWAGE_RETURN_IF_ERROR(MakeReference());
+    SWAGE_ASSIGN_OR_RETURN(const std::string job, Submit());
+    ++tally->jobs;
+    JobWatch watch(platform_.get(), job);
+    const std::string exact = stage == "block" ? Cat("block[", rng_.Uniform(options_.model.layers), "]") : stage;
+    watch.Await(options_.job_timeout_ms, [&](const JobPosition& p) { return p.final() || p.stage == exact; });
+    const JobPosition at = watch.Now();
+    platform_->Signal(Target::kWorker, SIGSTOP);
+    if (!at.final()) ++tally->kills, ++tally->hits[Kind(at.stage)];
+    SWAGE_RETURN_IF_ERROR(platform_->Restart(Target::kSecondWorker));
+    watch.Await(options_.job_timeout_ms, [&](const JobPosition& p) { return p.final(); });
+    SWAGE_ASSIGN_OR_RETURN(const std::vector<std::string> before, ArtifactsOf(job));
+    platform_->Signal(Target::kWorker, SIGCONT);
+    SWAGE_RETURN_IF_ERROR(Conclude(job, &watch, tally));
+    // The zombie has said all that it had to say once the scheduler hears it again and it runs nothing.
+    SWAGE_RETURN_IF_ERROR(AwaitBothWorkersIdle());
+    SWAGE_ASSIGN_OR_RETURN(const std::vector<std::string> after, ArtifactsOf(job));
+    if (after != before) ++tally->doubled;
+    return platform_->StopAll();
+  }
+
+  Status AwaitBothWorkersIdle() {
+    for (int i = 0; i < 200; ++i) {
+      SWAGE_ASSIGN_OR_RETURN(const std::string text, platform_->Cli({"workers"}));
+      const Json list = Json::parse(text, nullptr, false);
+      int idle = 0;
+      for (const Json& worker : list.value("workers", Json::array())) {
+        idle += worker.value("connected", false) && worker.value("jobs", Json::array()).empty();
+      }
+      if (idle == 2) return absl::OkStatus();
+    }
+    return Internal("the two workers did not become idle");
   }
 
   StatusOr<std::string> Submit() {
@@ -199,6 +248,7 @@ bool Report(const char* target, const Tally& tally, const Options& options) {
     const auto it = tally.hits.find(stage);
     const int hits = it == tally.hits.end() ? 0 : it->second;
     std::printf(" %s=%d", stage.c_str(), hits);
+    if (std::string(target) == "stopped" && stage == "queued") continue;
     const bool no_child = std::string(target) == "child" && (stage == "queued" || stage == "stage_inputs" ||
                                                              stage == "upload" || stage == "commit");
     if (hits < options.rounds && !no_child) complete = false;
@@ -216,6 +266,15 @@ int Main(const Options& options) {
   }
   bool good = true;
   for (const std::string& name : options.targets) {
+    if (name == "stopped") {
+      const StatusOr<Tally> tally = test.RunStopped();
+      if (!tally.ok()) {
+        std::fprintf(stderr, "error: stopped: %s\n", MessageOf(tally.status()).c_str());
+        return 1;
+      }
+      good = Report("stopped", *tally, options) && good;
+      continue;
+    }
     for (const Target target : {Target::kChild, Target::kUp, Target::kWorker, Target::kStore, Target::kScheduler,
                                 Target::kControl}) {
       if (name != TargetName(target)) continue;
