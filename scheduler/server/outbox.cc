@@ -46,7 +46,8 @@ void Outbox::Run() {
     if (due_.empty()) {
       changed_.wait(lock);
     } else if (due_.begin()->first > Clock::now()) {
-      changed_.wait_until(lock, due_.begin()->first);
+      const Clock::time_point first = due_.begin()->first;  // a copy: others may take the entry
+      changed_.wait_until(lock, first);
     } else {
       Entry entry = std::move(due_.begin()->second);
       due_.erase(due_.begin());

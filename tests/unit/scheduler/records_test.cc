@@ -93,7 +93,8 @@ TEST(Records, BytesThatAreNotUtf8DoNotBreakTheRecord) {
 }
 
 TEST(Records, KeysComeApart) {
-  const KeyParts parts = SplitKey(WorkerKey("rack/7"));
+  const std::string key = WorkerKey("rack/7");
+  const KeyParts parts = SplitKey(key);
   EXPECT_EQ(parts.tenant, "-");
   EXPECT_EQ(parts.kind, "worker");
   EXPECT_EQ(parts.name, "rack/7");
