@@ -57,7 +57,8 @@ phase_end
 phase "build"
 mkdir -p "$BUILD"
 if [ ! -f "$BUILD/build.ninja" ]; then
-  cmake -S . -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSWAGE_CUDA=OFF -DSWAGE_TESTS=OFF > "$BUILD/configure.log" 2>&1 ||
+  cmake -S . -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSWAGE_CUDA=OFF -DSWAGE_TESTS=OFF \
+    -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10 > "$BUILD/configure.log" 2>&1 ||
     { cat "$BUILD/configure.log" >&2; exit 1; }
 fi
 ninja -C "$BUILD" swage
