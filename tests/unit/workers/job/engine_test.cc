@@ -99,6 +99,18 @@ TEST_F(EngineTest, WithoutAnEvaluateSectionQualityIsNull) {
   EXPECT_TRUE(Json::parse(*text)["quality"]["perplexity"].is_null());
 }
 
+TEST_F(EngineTest, ADenseExportHasNoQuantizationAndTheSameTensorNames) {
+  const EngineRequest request = Request(Cat(kInt4, kEvaluate, "export: dense\n"));
+  auto text = RunRecipe(Env::Posix(), request, {});
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_DOUBLE_EQ(Json::parse(*text)["bits"]["effective"], 16);
+  const std::string config =
+      *ReadFile(Env::Posix(), JoinPath(request.out_dir, "config.json"), 1 << 20);
+  EXPECT_EQ(config.find("quantization_config"), std::string::npos);
+  EXPECT_EQ(ModelFiles::Open(Env::Posix(), request.out_dir)->Names(),
+            ModelFiles::Open(Env::Posix(), kSampleModel)->Names());
+}
+
 TEST_F(EngineTest, TwoRunsGiveTheSameBytes) {
   const EngineRequest a = Request(kW8A8, "a"), b = Request(kW8A8, "b");
   ASSERT_TRUE(RunRecipe(Env::Posix(), a, {}).ok());
