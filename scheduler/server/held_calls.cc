@@ -7,7 +7,7 @@ namespace swage {
 namespace {
 
 constexpr int64_t kMillis = 1'000'000;
-constexpr int64_t kBusyHoldMs = 500;     // of a worker that has progress to tell
+constexpr int64_t kBusyHoldMs = 500;     // at most, of a worker that has progress to tell
 constexpr int64_t kRepeatAfterMs = 200;  // the same answer again, not sooner
 
 }  // namespace
@@ -15,7 +15,8 @@ constexpr int64_t kRepeatAfterMs = 200;  // the same answer again, not sooner
 HeldCalls::HeldCalls(int64_t lease_ms)
     : lease_ms_(lease_ms),
       hold_ms_(std::max<int64_t>(1, std::min<int64_t>(lease_ms / 3, limits::kSynchronizeHoldMs))),
-      busy_hold_ms_(std::min(hold_ms_, kBusyHoldMs)) {}
+      // Each answer renews the lease: even a call that starts late in it must be answered well before the fence.
+      busy_hold_ms_(std::clamp<int64_t>(lease_ms / 10, 1, kBusyHoldMs)) {}
 
 void HeldCalls::Hold(const WorkerReport& report, std::unique_ptr<HeldCall> call, Now now) {
   Held& held = held_[report.worker_id];

@@ -14,6 +14,7 @@ constexpr int64_t kMillis = 1'000'000;
 constexpr int kFollowWaitMs = 50;  // also what stopping may take
 constexpr size_t kFollowPage = 512;
 constexpr size_t kInputsPerTurn = 512;
+constexpr int kRefusalsToSay = 80;  // about 2 s of them
 constexpr int kRetryMs = 25;  // leadership was not to be had, as when the store is just starting
 constexpr int64_t kIdleWakeMs = 60'000;
 
@@ -149,6 +150,7 @@ void Leader::RefuseAll(const Status& status) {
 }
 
 void Leader::Run() {
+  int refused = 0;
   while (true) {
     {
       std::lock_guard lock(mu_);
@@ -157,10 +159,12 @@ void Leader::Run() {
     auto leadership = TakeOver(options_.state.get(), options_.artifacts, options_.lease_ms,
                                RandomU64(), options_.clock);
     if (!leadership.ok()) {
-      LogWarning("not leading yet: ", MessageOf(leadership.status()));
+      // The store may start after us, in `swage up` always: worth a word only when it goes on.
+      if (++refused % kRefusalsToSay == 0) LogWarning("not leading yet: ", MessageOf(leadership.status()));
       Pause(kRetryMs);
       continue;
     }
+    refused = 0;
     const uint64_t mine = leadership->incarnation;
     Lead(std::move(*leadership));
     auto stored = options_.state->CurrentIncarnation();
