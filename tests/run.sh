@@ -8,8 +8,8 @@
 #   --no-install   the packages are there
 #
 # build/ci    Release, with everything; also compiles the CUDA kernels where there is a CUDA toolkit
-# build/asan  AddressSanitizer and UndefinedBehaviorSanitizer: all that needs no gRPC
-# build/tsan  ThreadSanitizer: what has threads of its own and no OpenMP (libgomp's are not seen by it)
+# build/asan  AddressSanitizer and UndefinedBehaviorSanitizer: unit and simulation tests of all that needs no gRPC
+# build/tsan  ThreadSanitizer: base and what is built on it alone (libgomp's threads are not seen by it)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 INSTALL=1 RELEASE=1 SANITIZERS=1
@@ -71,8 +71,8 @@ if [ $SANITIZERS = 1 ]; then
   export UBSAN_OPTIONS=print_stacktrace=1
   timed "configure build/asan" configure build/asan -DSWAGE_CUDA=OFF -DSWAGE_SERVICES=OFF -DSWAGE_SANITIZE=address &&
     timed "build build/asan" ninja -C build/asan &&
-    timed "test build/asan" run_tests build/asan -LE slow
-  THREADED='^(base_|telemetry_|scheduler_|sched_|state_|store_|storage_)'
+    timed "test build/asan" run_tests build/asan -LE 'slow|jobs|tidy'
+  THREADED='^(base_|modelfile_|telemetry_)'
   timed "configure build/tsan" configure build/tsan -DSWAGE_CUDA=OFF -DSWAGE_SERVICES=OFF -DSWAGE_SANITIZE=thread &&
     timed "build build/tsan" ninja -C build/tsan $(ctest --test-dir build/tsan -N -R "$THREADED" -LE slow |
       sed -n 's/^ *Test *#[0-9]*: //p') &&
