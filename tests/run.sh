@@ -12,6 +12,8 @@
 # build/tsan  ThreadSanitizer: base and what is built on it alone (libgomp's threads are not seen by it)
 set -uo pipefail
 cd "$(dirname "$0")/.."
+# A clone elsewhere finds what this one has compiled.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 INSTALL=1 RELEASE=1 SANITIZERS=1
 while [ $# -gt 0 ]; do
   case $1 in
