@@ -46,6 +46,17 @@ inline constexpr int kRequestIdHours = 24;
 inline constexpr int kQueuedJobsPerTenant = 100000;
 inline constexpr int kJobAttempts = 3;       // budget of failures that are the job's
 inline constexpr int kInfraLosses = 10;      // budget of losses that are ours
+inline constexpr int kPoisonCrashes = 3;     // workers lost under a job that made no progress in between
+inline constexpr int kEvictionsPerJob = 2;   // preempted more often than that it is not
+inline constexpr int kJobDependencies = 64;
+inline constexpr int kGangMembers = 64;
+inline constexpr int kDevicesPerMember = 16;
+inline constexpr int kUsageHalfLifeSeconds = 24 * 3600;
+inline constexpr int kMinRuntimeMs = 120'000;   // a job runs at least so long before it is preempted
+inline constexpr int kStopGraceMs = 30'000;     // to write a checkpoint when asked to stop
+inline constexpr int kGangBarrierMs = 60'000;   // for all members to be ready
+inline constexpr int kFinishedJobDays = 30;     // then its record and events are deleted
+inline constexpr double kLeastWeight = 0.001, kMostWeight = 1000;  // of a tenant
 inline constexpr int kWatchEventsPerSecond = 2;  // progress only; state changes are never dropped
 
 // What a worker may say of itself in a Synchronize call.
@@ -53,6 +64,7 @@ inline constexpr int kLeastLeaseMs = 100;
 inline constexpr int kWorkerSlots = 1024;
 inline constexpr int kWorkerDevices = 256;
 inline constexpr int kWorkerMethods = 4096;
+inline constexpr int kWorkerCachedModels = 64;
 inline constexpr uint64_t kWorkerIdBytes = 128;
 inline constexpr uint64_t kStageBytes = 128;
 inline constexpr uint64_t kStatusMessageBytes = 4096;

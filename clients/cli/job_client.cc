@@ -89,6 +89,7 @@ struct JobClient::State {
     job->set_recipe(submission.recipe_yaml);
     job->set_output_alias(submission.output_alias);
     job->set_priority(submission.priority);
+    job->set_skip_cache(submission.skip_cache);
     for (const auto& [path, digest] : submission.files) (*job->mutable_files())[path] = digest;
     for (const auto& [key, value] : submission.labels) (*job->mutable_labels())[key] = value;
     return request;

@@ -19,6 +19,7 @@ struct Submission {
   std::map<std::string, std::string> files;  // path as written in the recipe -> object, 64 hex digits
   std::map<std::string, std::string> labels;
   int priority = 0;
+  bool skip_cache = false;  // run it even when an equal job has been done
 };
 
 struct ServerInfoView {

@@ -78,6 +78,7 @@ void AddSubmitFlags(CLI::App* command, Run* run) {
   command->add_option("--as", run->submit.alias, "Alias of the result (default: jobs/<id>)");
   command->add_option("--request-id", run->submit.request_id, "The same id never makes a second job");
   command->add_option("--priority", run->submit.priority, "Larger goes first")->check(CLI::Range(-100, 100));
+  command->add_flag("--no-cache", run->submit.no_cache, "Run it even when an equal job has been done before");
   command->add_flag("--watch", run->submit.watch, "Show its progress until it ends");
   command->add_flag("--validate-only", run->submit.validate_only, "Make no job: show the plan and the estimate");
 }

@@ -21,6 +21,7 @@ StatusOr<Submission> Prepare(const Session& session, const RecipeSource& recipe,
   submission.recipe_yaml = recipe.yaml;
   submission.output_alias = flags.alias;
   submission.priority = flags.priority;
+  submission.skip_cache = flags.no_cache;
   if (IsPath(flags.model)) {
     SWAGE_ASSIGN_OR_RETURN(const ArtifactInfo uploaded, UploadShown(session, store, flags.model, ""));
     submission.model = uploaded.id;

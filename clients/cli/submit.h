@@ -13,6 +13,7 @@ struct SubmitFlags {
   std::string alias;        // of the result
   std::string request_id;   // "" = made
   int priority = 0;
+  bool no_cache = false;
   bool watch = false;
   bool validate_only = false;
 };

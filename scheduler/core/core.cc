@@ -3,28 +3,18 @@
 #include <algorithm>
 #include <utility>
 
-#include "nlohmann/json.hpp"
-
 namespace swage {
 namespace {
 
-// The methods a recipe asks for. Control has validated it; what cannot be read here asks for
-// nothing.
-std::set<std::string> MethodsOf(const std::string& recipe_json) {
-  std::set<std::string> methods;
-  const auto json = nlohmann::json::parse(recipe_json, nullptr, false);
-  if (!json.is_object() || !json.contains("steps") || !json["steps"].is_array()) return methods;
-  for (const auto& step : json["steps"]) {
-    if (!step.is_object() || !step.contains("method") || !step["method"].is_string()) continue;
-    const std::string& method = step["method"].get_ref<const std::string&>();
-    if (!method.empty()) methods.insert(method);
-  }
-  return methods;
-}
+constexpr size_t kDeletedPerTick = 64;
+constexpr int64_t kDayNanos = 86'400'000'000'000;
 
 }  // namespace
 
-Core::Core(const CoreOptions& options, Rng rng) : options_(options), rng_(rng) {}
+Core::Core(const CoreOptions& options, Rng rng)
+    : options_(options),
+      rng_(rng),
+      shares_(options.usage_half_life_seconds * 1'000'000'000) {}
 
 Core::Worker& Core::WorkerOf(const std::string& id) {
   Worker& worker = workers_[id];
@@ -37,48 +27,74 @@ Core::Job* Core::Find(const std::string& key) {
   return it == jobs_.end() || it->second.deleted ? nullptr : &it->second;
 }
 
+const Core::Job* Core::Find(const std::string& key) const {
+  return const_cast<Core*>(this)->Find(key);
+}
+
 Status Core::Load(const std::string& key, uint64_t version, const std::string& value) {
   const KeyParts parts = SplitKey(key);
   if (parts.kind == "worker") {
     SWAGE_ASSIGN_OR_RETURN(const WorkerRecord record, WorkerRecordFromJson(value));
     Worker& worker = WorkerOf(record.worker_id);
     worker.drain_wanted = record.drain;
-    worker.drain_version = version;
+    worker.cordoned = record.cordoned;
+    worker.version = version;
+  } else if (parts.kind == "tenant") {
+    SWAGE_ASSIGN_OR_RETURN(const TenantRecord record, TenantRecordFromJson(value));
+    TenantState& tenant = TenantOf(record.tenant);
+    tenant.settings = record;
+    tenant.version = version;
+  } else if (parts.kind == "action") {
+    SWAGE_ASSIGN_OR_RETURN(ActionRecord record, ActionRecordFromJson(value));
+    actions_[key] = {std::move(record), version, false};
+  } else if (key == kLoadKey) {
+    load_version_ = version;
+  } else if (parts.kind == "job") {
+    auto record = JobRecordFromJson(value);
+    if (!record.ok()) return Annotate(record.status(), key);
+    Job& job = jobs_[key];
+    job.record = std::move(*record);
+    job.version = version;
   }
-  if (parts.kind != "job") return absl::OkStatus();
-  auto record = JobRecordFromJson(value);
-  if (!record.ok()) return Annotate(record.status(), key);
-  Job& job = jobs_[key];
-  job.record = std::move(*record);
-  job.version = version;
-  job.methods = MethodsOf(job.record.job.recipe_json);
   return absl::OkStatus();
 }
 
 void Core::FinishLoad(Now now) {
+  for (auto& [name, tenant] : tenants_) {
+    const TenantRecord& r = tenant.settings;
+    shares_.SetWeight(name, r.weight);
+    shares_.Restore(name, {r.slots, r.host_bytes, r.device_bytes},
+                    now.unix_nanos - r.usage_unix_nanos, now.mono_nanos);
+  }
+  for (auto& [key, job] : jobs_) Index(&job);
   for (auto& [key, job] : jobs_) {
     JobRecord& record = job.record;
-    const bool held = IsActive(job) || record.state == JobState::kCancelling;
-    if (held) {
-      Worker& worker = WorkerOf(record.worker);
-      if (worker.boot_id.empty()) worker.boot_id = record.worker_boot;
-      worker.lease_mono = now.mono_nanos + options_.lease_ms * 1000000;
-      job.delivered = 0;  // perhaps: the next report tells
-      if (IsActive(job)) {
-        worker.jobs.insert(key);
-      } else {
-        worker.releasing.push_back(
-            {key, record.worker_boot, record.token, record.reserved_bytes, 0});
+    if (IsActive(job) || record.state == JobState::kCancelling) {
+      for (const MemberRecord& member : record.members) {
+        Worker& worker = WorkerOf(member.worker);
+        if (worker.boot_id.empty()) worker.boot_id = member.boot;
+        worker.lease_mono = now.mono_nanos + options_.lease_ms * 1000000;
+        if (IsActive(job)) {
+          worker.jobs.insert(key);
+          job.members[member.worker].delivered = 0;  // perhaps: the next report tells
+        } else {
+          worker.releasing.push_back({key, member.boot, record.token, member.devices, 0});
+        }
+        Touch(member.worker);
       }
+      if (!IsActive(job)) continue;
+      job.assigned_mono = job.started_mono = now.mono_nanos;
+      if (!record.started) gangs_waiting_.insert(key);
+      CountUse(&job, true, now);
     } else if (record.state == JobState::kFinalizing) {
       output_.publishes.push_back(PublishOrderOf(job));
     } else if (record.state == JobState::kQueued) {
       // The wall clock may have been set meanwhile: never wait longer than the longest back-off.
       const int64_t wait =
-          std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0, 100'000'000'000);
+          std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0, 3600'000'000'000);
       job.not_before_mono = now.mono_nanos + wait;
       job.queued_unix = now.unix_nanos;
-      Enqueue(&job, now);
+      Admit(&job, now);
     }
   }
 }
@@ -89,7 +105,7 @@ void Core::Reconciled(const std::string& tenant, const std::string& id, const st
   if (job == nullptr || IsFinal(job->record.state)) return;
   if (IsActive(*job)) {
     CloseAttempt(job, "", "its result had been published before", now);
-    Withdraw(job);
+    Withdraw(job, Reason::kInternal, "", 0, now);
   }
   Finish(job, artifact, now);
 }
@@ -113,20 +129,14 @@ void Core::HandleRequest(const std::string& key, uint64_t version, const Request
   } else if (request.kind == "delete") {
     if (!IsFinal(state))
       return Emit(*job, "state", "DELETE_REFUSED", "only a job that has ended can be deleted", now);
-    job->deleted = true;
-    Dirty(*job);
+    for (const std::string& other : dependents_[JobKey(request.tenant, request.job_id)]) {
+      const Job* waiting = Find(other);
+      if (waiting != nullptr && !IsFinal(waiting->record.state))
+        return Emit(*job, "state", "DELETE_REFUSED",
+                    Cat("jobs/", waiting->record.job.id, " waits for it"), now);
+    }
+    Delete(job);
   }
-}
-
-void Core::Create(const Request& request, Now now) {
-  const std::string key = JobKey(request.tenant, request.job_id);
-  if (request.job.id != request.job_id || request.job.tenant != request.tenant)
-    return;  // control never writes that
-  if (jobs_.contains(key)) return;
-  Job& job = jobs_[key];
-  job.record.job = request.job;
-  job.methods = MethodsOf(request.job.recipe_json);
-  SetState(&job, JobState::kQueued, "", "accepted", now);
 }
 
 void Core::Cancel(Job* job, const Request& request, Now now) {
@@ -138,7 +148,7 @@ void Core::Cancel(Job* job, const Request& request, Now now) {
     case JobState::kStarting:
     case JobState::kRunning: {
       CloseAttempt(job, reason, message, now);
-      const bool wait = Withdraw(job);
+      const bool wait = Withdraw(job, Reason::kCancelledByUser, "", 0, now);
       return SetState(job, wait ? JobState::kCancelling : JobState::kCancelled, reason, message,
                       now);
     }
@@ -156,10 +166,10 @@ void Core::Pause(Job* job, Now now) {
   const std::string reason(ReasonName(Reason::kPausedByUser));
   if (IsActive(*job)) {
     CloseAttempt(job, reason, "paused", now);
-    Withdraw(job);
+    Withdraw(job, Reason::kPausedByUser, "", options_.stop_grace_ms, now);
     job->record.token = {};
-    job->record.worker.clear();
-    job->record.worker_boot.clear();
+    job->record.members.clear();
+    job->record.started = false;
   } else if (job->record.state != JobState::kQueued) {
     return;
   }
@@ -170,24 +180,87 @@ void Core::Retry(Job* job, Now now) {
   JobRecord& record = job->record;
   if (record.state != JobState::kFailed && record.state != JobState::kCancelled) return;
   record.user_failures = record.infra_losses = 0;
+  record.crashes = record.evictions = record.gang_failures = 0;
   record.not_before_unix_nanos = job->not_before_mono = 0;
   record.end_unix_nanos = 0;
   record.progress = {};
   record.artifact.clear();
+  record.shared = false;
   SetState(job, JobState::kQueued, "", "retried on request", now);
+  ReviveDependents(*job, now);
 }
 
-Status Core::SetDrain(const std::string& worker_id, bool drain, Now now) {
+void Core::Delete(Job* job) {
+  const AdmittedJob& spec = job->record.job;
+  const std::string key = JobKey(spec.tenant, spec.id);
+  job->deleted = true;
+  CountLive(job);
+  finished_.erase({job->record.end_unix_nanos, key});
+  dependents_.erase(key);
+  output_.dropped_streams.push_back(JobStream(spec.tenant, spec.id));
+  output_.leftovers.push_back({SpecKey(spec.tenant, spec.id), ""});
+  if (!spec.request_id.empty())
+    output_.leftovers.push_back({RequestIdKey(spec.tenant, spec.request_id), spec.id});
+  Dirty(*job);
+}
+
+void Core::DeleteOld(Now now) {
+  const int64_t until = now.unix_nanos - options_.finished_job_days * kDayNanos;
+  for (size_t i = 0; i < kDeletedPerTick && !finished_.empty(); ++i) {
+    const auto [end, key] = *finished_.begin();
+    if (end > until) return;
+    finished_.erase(finished_.begin());
+    if (Job* job = Find(key); job != nullptr && IsFinal(job->record.state)) Delete(job);
+  }
+}
+
+Status Core::SetDrain(const std::string& worker_id, bool drain, bool evict, Now now) {
   auto it = workers_.find(worker_id);
   if (it == workers_.end()) {
     return NotFound("WORKER_UNKNOWN", Cat("no worker '", worker_id, "' has been seen"),
-                    "list the workers first");
+                    "`swage workers` lists them");
   }
   Worker& worker = it->second;
-  if (worker.drain_wanted == drain) return absl::OkStatus();
-  worker.drain_wanted = drain;
-  dirty_workers_.insert(worker_id);
+  if (worker.drain_wanted != drain) {
+    worker.drain_wanted = drain;
+    dirty_workers_.insert(worker_id);
+    Touch(worker_id);
+  }
+  if (!drain || !evict) return absl::OkStatus();
+  for (const std::string& key : std::set<std::string>(worker.jobs)) {
+    if (Job* job = Find(key); job != nullptr)
+      Evict(job, Reason::kDrained, Cat("worker ", worker_id, " is being emptied"), now);
+  }
   return absl::OkStatus();
+}
+
+Status Core::SetCordon(const std::string& worker_id, const std::string& device,
+                       const std::string& why, Now) {
+  auto it = workers_.find(worker_id);
+  if (it == workers_.end()) {
+    return NotFound("WORKER_UNKNOWN", Cat("no worker '", worker_id, "' has been seen"),
+                    "`swage workers` lists them");
+  }
+  Worker& worker = it->second;
+  const bool known = std::any_of(worker.devices.begin(), worker.devices.end(),
+                                 [&](const DeviceReport& d) { return d.id == device; });
+  if (!known && !worker.cordoned.contains(device)) {
+    return NotFound("DEVICE_UNKNOWN", Cat("worker ", worker_id, " has no device '", device, "'"),
+                    "`swage workers` lists the devices");
+  }
+  if (!why.empty()) {
+    Cordon(&worker, device, why);
+  } else if (worker.cordoned.erase(device) > 0) {
+    dirty_workers_.insert(worker_id);
+    Touch(worker_id);
+  }
+  return absl::OkStatus();
+}
+
+void Core::Cordon(Worker* worker, const std::string& device, const std::string& why) {
+  worker->cordoned[device] = why;
+  dirty_workers_.insert(worker->id);
+  Touch(worker->id);
 }
 
 void Core::Dirty(const Job& job) {
@@ -212,28 +285,42 @@ void Core::Emit(const Job& job, const char* kind, const std::string& reason,
 void Core::SetState(Job* job, JobState state, const std::string& reason, const std::string& message,
                     Now now) {
   JobRecord& record = job->record;
-  if (record.state == JobState::kQueued) Dequeue(*job);
+  const std::string key = JobKey(record.job.tenant, record.job.id);
+  if (record.state == JobState::kQueued) {
+    Dequeue(*job);
+    if (!record.follows.empty()) {
+      followers_[JobKey(record.job.tenant, record.follows)].erase(key);
+      record.follows.clear();
+    }
+    if (state != JobState::kQueued) DropEarmarks(key);
+  }
+  if (IsFinal(record.state)) finished_.erase({record.end_unix_nanos, key});
   record.state = state;
   record.reason = reason;
   record.message = message;
   record.pending_reason.clear();
-  if (state == JobState::kQueued) {
-    job->queued_unix = now.unix_nanos;
-    Enqueue(job, now);
-  }
   if (IsFinal(state)) {
     record.end_unix_nanos = now.unix_nanos;
     record.token = {};
-    record.worker.clear();
-    record.worker_boot.clear();
+    record.members.clear();
+    record.started = false;
   }
   Dirty(*job);
   Emit(*job, "state", reason, message, now);
+  CountLive(job);
+  if (state == JobState::kQueued) {
+    job->queued_unix = now.unix_nanos;
+    Admit(job, now);
+  } else if (IsFinal(state) || state == JobState::kPaused) {
+    Ended(job, now);
+  }
 }
 
 CoreOutput Core::TakeOutput(Now now) {
   Schedule(now);
   ExplainWaiting(now);
+  SaveTenants(now);
+  SaveLoad(now);
   for (const std::string& key : dirty_) {
     auto it = jobs_.find(key);
     Job& job = it->second;
@@ -246,11 +333,21 @@ CoreOutput Core::TakeOutput(Now now) {
   }
   for (const std::string& id : dirty_workers_) {
     Worker& worker = workers_.at(id);
-    const WorkerRecord record{id, worker.drain_wanted};
-    output_.writes.push_back({WorkerKey(id), worker.drain_version++, ToJson(record)});
+    const WorkerRecord record{id, worker.drain_wanted, worker.cordoned};
+    output_.writes.push_back({WorkerKey(id), worker.version++, ToJson(record)});
+  }
+  for (const std::string& key : dirty_actions_) {
+    Action& action = actions_.at(key);
+    if (!action.deleted) {
+      output_.writes.push_back({key, action.version++, ToJson(action.record)});
+      continue;
+    }
+    if (action.version != 0) output_.writes.push_back({key, action.version, std::nullopt});
+    actions_.erase(key);
   }
   dirty_.clear();
   dirty_workers_.clear();
+  dirty_actions_.clear();
   handled_requests_.clear();
   return std::exchange(output_, {});
 }
@@ -260,28 +357,25 @@ int64_t Core::NextDeadline(Now now) const {
   for (const auto& [id, worker] : workers_) {
     if (worker.connected || !worker.jobs.empty() || !worker.releasing.empty())
       next = std::min(next, worker.lease_mono);
+    for (const Releasing& entry : worker.releasing) {
+      if (entry.stop_by_mono != 0) next = std::min(next, entry.stop_by_mono);
+    }
+    for (const auto& [job, earmark] : worker.earmarks) next = std::min(next, earmark.until_mono);
   }
   if (!delayed_.empty()) next = std::min(next, delayed_.begin()->first);
+  for (const std::string& key : gangs_waiting_) {
+    next = std::min(next, jobs_.at(key).assigned_mono + options_.gang_barrier_ms * 1'000'000);
+  }
+  if (unfinished_) next = std::min(next, now.mono_nanos);
   // Waiting jobs are looked at again each second, so that what they are told about their waiting
   // stays true.
-  if (!ready_.empty()) next = std::min(next, now.mono_nanos + 1'000'000'000);
+  if (waiting_.size() > 0) next = std::min(next, now.mono_nanos + 1'000'000'000);
   return next;
 }
 
-std::vector<WorkerView> Core::Workers() const {
-  std::vector<WorkerView> views;
-  for (const auto& [id, w] : workers_) {
-    WorkerView view{id,           w.boot_id, w.connected, w.draining || w.drain_wanted,
-                    w.slot_count, w.devices, {},          w.last_seen_unix};
-    for (const std::string& key : w.jobs) view.jobs.push_back(key);
-    views.push_back(std::move(view));
-  }
-  return views;
-}
-
 const JobRecord* Core::FindJob(const std::string& tenant, const std::string& id) const {
-  auto it = jobs_.find(JobKey(tenant, id));
-  return it == jobs_.end() || it->second.deleted ? nullptr : &it->second.record;
+  const Job* job = Find(JobKey(tenant, id));
+  return job == nullptr ? nullptr : &job->record;
 }
 
 }  // namespace swage

@@ -1,4 +1,5 @@
-// Which job runs where: priority, then age; best fit in bytes; and why the others wait.
+// Which job runs where: tenants by their share, within a tenant by priority and age, on the worker
+// that fits best in bytes.
 #include <algorithm>
 
 #include "base/text.h"
@@ -7,224 +8,253 @@
 namespace swage {
 namespace {
 
-constexpr size_t kExplained = 64;  // waiting jobs whose reason is kept up to date in their record
-constexpr int64_t kExplainIntervalNanos = 1'000'000'000;
+// Bounds of one look at the queue, so that it stays within milliseconds; what is left comes with
+// the next turn.
+constexpr int kLooksPerPass = 2000, kPlacedPerPass = 256, kPreemptionsPerPass = 4;
+constexpr size_t kHeadsPerTenant = 2000;
+constexpr int64_t kUnparkNanos = 5'000'000'000;     // what depends on time alone is looked at again
+constexpr uint64_t kLocalityBytes = 64ull << 20;    // a smaller model is fetched anywhere
+constexpr size_t kDelayedPerPass = 10000;
 
 }  // namespace
 
 // A job that comes back takes its old place: it is older than those behind it.
-Core::QueuePlace Core::PlaceOf(const Job& job) {
+WaitingJobs::Place Core::PlaceOf(const Job& job) const {
   const AdmittedJob& spec = job.record.job;
-  return {-spec.priority, spec.create_unix_nanos, JobKey(spec.tenant, spec.id)};
+  return WaitingJobs::PlaceOf(JobKey(spec.tenant, spec.id), spec.create_unix_nanos, spec.priority);
 }
 
 void Core::Enqueue(Job* job, Now now) {
+  const AdmittedJob& spec = job->record.job;
+  job->shape = ShapeOf(job->record);
   if (job->not_before_mono > now.mono_nanos) {
-    delayed_.emplace(job->not_before_mono, std::get<2>(PlaceOf(*job)));
+    delayed_.emplace(job->not_before_mono, JobKey(spec.tenant, spec.id));
     return;
   }
-  if (ready_.size() >= kExplained) job->record.pending_reason = Cat(ready_.size(), " jobs ahead");
-  ready_.insert(PlaceOf(*job));
+  if (waiting_.size() >= kExplainedJobs)
+    job->record.pending_reason = Cat(waiting_.size(), " jobs ahead");
+  waiting_.Insert(spec.tenant, job->shape, PlaceOf(*job));
 }
 
 void Core::Dequeue(const Job& job) {
-  const QueuePlace place = PlaceOf(job);
-  ready_.erase(place);
-  delayed_.erase({job.not_before_mono, std::get<2>(place)});
-}
-
-uint64_t Core::NeedOf(const Job& job) const {
-  return std::max(job.record.job.peak_host_bytes, job.record.learned_bytes);
-}
-
-// What is left: capacity less the assignments, less what is being let go, less what it says it runs
-// though nobody wants it to (a lease that ended elsewhere, an earlier leader's).
-Core::Room Core::RoomOf(const Worker& worker) const {
-  int slots = worker.slot_count;
-  uint64_t used = 0;
-  auto take = [&](uint64_t bytes) {
-    --slots;
-    used += bytes;
-  };
-  std::set<std::pair<std::string, uint64_t>> counted;  // key and epoch
-  for (const std::string& key : worker.jobs) {
-    const JobRecord& record = jobs_.at(key).record;
-    counted.emplace(key, record.token.epoch);
-    take(record.reserved_bytes);
-  }
-  for (const Releasing& entry : worker.releasing) {
-    counted.emplace(entry.job_key, entry.token.epoch);
-    take(entry.bytes);
-  }
-  for (const Reported& reported : worker.reported) {
-    if (reported.ended || counted.contains({reported.job_key, reported.token.epoch})) continue;
-    auto job = jobs_.find(reported.job_key);
-    take(job == jobs_.end() ? worker.capacity_bytes : job->second.record.reserved_bytes);
-  }
-  return {std::max(0, slots), worker.capacity_bytes - std::min(used, worker.capacity_bytes)};
-}
-
-bool Core::Offers(const Worker& worker, const Job& job) {
-  return std::includes(worker.methods.begin(), worker.methods.end(), job.methods.begin(),
-                       job.methods.end());
+  const AdmittedJob& spec = job.record.job;
+  waiting_.Erase(spec.tenant, job.shape, PlaceOf(job));
+  delayed_.erase({job.not_before_mono, JobKey(spec.tenant, spec.id)});
 }
 
 void Core::Schedule(Now now) {
-  while (!delayed_.empty() && delayed_.begin()->first <= now.mono_nanos) {
+  for (size_t i = 0; i < kDelayedPerPass && !delayed_.empty(); ++i) {
+    if (delayed_.begin()->first > now.mono_nanos) break;
     Job& job = jobs_.at(delayed_.begin()->second);
     delayed_.erase(delayed_.begin());
-    ready_.insert(PlaceOf(job));
+    Enqueue(&job, now);
   }
-  std::map<Worker*, Room> open;
-  for (auto& [id, worker] : workers_) {
-    if (!worker.connected || worker.draining || worker.drain_wanted) continue;
-    if (const Room room = RoomOf(worker); room.slots > 0) open.emplace(&worker, room);
+  ReindexTouched();
+  unfinished_ = false;
+  if (waiting_.size() == 0) return;
+  if (std::exchange(gained_, false) || now.mono_nanos - unparked_mono_ >= kUnparkNanos) {
+    parked_.clear();
+    held_.clear();
+    unparked_mono_ = now.mono_nanos;
   }
-  std::set<std::pair<uint64_t, std::set<std::string>>>
-      unplaceable;  // shapes that found no place in this pass
-  for (auto it = ready_.begin(); it != ready_.end() && !open.empty();) {
-    Job& job = jobs_.at(std::get<2>(*it));
-    ++it;  // Assign takes the job out of the queue
-    const uint64_t need = NeedOf(job);
-    if (unplaceable.contains({need, job.methods})) continue;
-    const std::string failed_on =
-        job.record.attempts.empty() ? "" : job.record.attempts.back().worker;
-    Worker* best = nullptr;
-    Worker* later = nullptr;  // could take it once something there ends
-    std::tuple<bool, uint64_t, std::string> best_rank;
-    for (auto& [worker, room] : open) {
-      if (!Offers(*worker, job) || worker->capacity_bytes < need) continue;
-      if (room.bytes < need) {
-        if (later == nullptr || room.bytes > open[later].bytes) later = worker;
-        continue;
-      }
-      std::tuple<bool, uint64_t, std::string> rank(worker->id == failed_on, room.bytes - need,
-                                                   worker->id);
-      if (best == nullptr || rank < best_rank) {
-        best = worker;
-        best_rank = rank;
-      }
+  Pass pass{now, 0, 0, 0, {}};
+  std::set<std::pair<double, std::string>> turns;  // lowest share first
+  for (const auto& [tenant, jobs] : waiting_.tenants())
+    turns.emplace(shares_.Share(tenant, now.mono_nanos), tenant);
+  while (!turns.empty()) {
+    if (pass.looks >= kLooksPerPass || pass.placed >= kPlacedPerPass) {
+      unfinished_ = true;
+      break;
     }
-    if (best != nullptr) {
-      Assign(&job, best, now);
-      const Room room = RoomOf(*best);
-      if (room.slots > 0) {
-        open[best] = room;
-      } else {
-        open.erase(best);
-      }
-      continue;
+    const std::string tenant = turns.begin()->second;
+    turns.erase(turns.begin());
+    bool more = false;
+    Serve(tenant, &pass, &more);
+    if (more) turns.emplace(shares_.Share(tenant, now.mono_nanos), tenant);
+  }
+  ReindexTouched();
+}
+
+// Gives the tenant's foremost job that may be placed one try. `more`: there are others to try.
+void Core::Serve(const std::string& tenant, Pass* pass, bool* more) {
+  auto of = waiting_.tenants().find(tenant);
+  if (of == waiting_.tenants().end()) return;
+  size_t seen = 0;
+  for (const auto& [place, head_shape] : of->second.heads) {
+    if (++seen > kHeadsPerTenant) return;
+    if (parked_.contains(head_shape) || pass->skipped.contains({tenant, head_shape})) continue;
+    const std::string shape = head_shape;  // what follows may take the head away
+    ++pass->looks;
+    *more = true;
+    Job& job = jobs_.at(place.key);
+    if (!OverQuota(job).empty()) {
+      pass->skipped.emplace(tenant, shape);
+    } else if (Place(&job, pass)) {
+      ++pass->placed;
+    } else {
+      parked_.insert(shape);
     }
-    unplaceable.emplace(need, job.methods);
-    // Keeps the place for it: smaller jobs behind would otherwise pass it by for ever.
-    if (later != nullptr) open.erase(later);
+    return;
   }
 }
 
-void Core::Assign(Job* job, Worker* worker, Now now) {
+bool Core::Place(Job* job, Pass* pass) {
+  const std::vector<Seat> seats = FindSeats(*job, pass->now);
+  if (seats.size() == static_cast<size_t>(job->record.job.shape.gang)) {
+    Assign(job, seats, pass->now);
+    ReindexTouched();
+    return true;
+  }
+  HoldFor(*job, seats.size());
+  if (pass->preemptions < kPreemptionsPerPass && Preempt(job, pass)) ++pass->preemptions;
+  ReindexTouched();
+  return false;
+}
+
+std::optional<Core::Seat> Core::SeatOn(Worker* worker, const Job& job, Now now) const {
+  const std::string key = JobKey(job.record.job.tenant, job.record.job.id);
+  const bool earmarked = worker->earmarks.contains(key);
+  if (!worker->connected || worker->draining || worker->drain_wanted) return std::nullopt;
+  if (!earmarked && (!worker->open || held_.contains(worker->id))) return std::nullopt;
+  auto refusal = refusals_.find({job.shape, worker->id});
+  if (refusal != refusals_.end() && refusal->second.until_mono > now.mono_nanos) return std::nullopt;
+  auto shares = touched_.contains(worker->id) || earmarked
+                    ? FitInto(*worker, RoomOf(*worker, key), job.record)
+                    : FitInto(*worker, worker->room, job.record);
+  if (!shares.has_value()) return std::nullopt;
+  return Seat{worker, std::move(*shares)};
+}
+
+void Core::SeatFrom(const Group& group, const Job& job, const std::string& not_on, Now now,
+                    std::vector<Seat>* seats) {
+  const ShapeRecord& shape = job.record.job.shape;
+  const size_t wanted = static_cast<size_t>(shape.gang);
+  const bool on_device = shape.devices > 0;
+  auto it = group.open.lower_bound({on_device ? DeviceNeed(job.record) : 0,
+                                    on_device ? 0 : HostNeed(job.record), ""});
+  // The fullest that has room comes first, where the host's memory decides. Where there are devices
+  // as well the order is by these, and for the host alone every worker is looked at.
+  if (!on_device && group.kinds.size() > 1) it = group.open.begin();
+  for (; it != group.open.end() && seats->size() < wanted; ++it) {
+    const std::string& id = std::get<2>(*it);
+    if (id == not_on) continue;
+    const bool seated = std::any_of(seats->begin(), seats->end(),
+                                    [&](const Seat& s) { return s.worker->id == id; });
+    if (seated) continue;
+    if (auto seat = SeatOn(&workers_.at(id), job, now)) seats->push_back(std::move(*seat));
+  }
+}
+
+// Each on a worker of its own; fewer than the gang needs when there are no more.
+std::vector<Core::Seat> Core::FindSeats(const Job& job, Now now) {
+  const AdmittedJob& spec = job.record.job;
+  const size_t wanted = static_cast<size_t>(spec.shape.gang);
+  const std::string key = JobKey(spec.tenant, spec.id);
+  std::vector<Seat> seats;
+  for (auto& [id, worker] : workers_with_earmarks_) {
+    if (!worker->earmarks.contains(key) || seats.size() == wanted) continue;
+    if (auto seat = SeatOn(worker, job, now)) seats.push_back(std::move(*seat));
+  }
+  const std::string failed_on =
+      job.record.attempts.empty() ? "" : job.record.attempts.back().worker;
+  // Fetching a large model costs more than a tighter fit saves.
+  auto near = cached_.find(spec.model_digest);
+  if (near != cached_.end() && spec.model_bytes >= kLocalityBytes) {
+    for (const std::string& id : near->second) {
+      if (seats.size() == wanted) break;
+      Worker& worker = workers_.at(id);
+      auto group = groups_.find(worker.group);
+      const bool seated = std::any_of(seats.begin(), seats.end(),
+                                      [&](const Seat& s) { return s.worker == &worker; });
+      if (seated || id == failed_on || group == groups_.end() ||
+          !Offers(group->second, job.record))
+        continue;
+      if (auto seat = SeatOn(&worker, job, now)) seats.push_back(std::move(*seat));
+    }
+  }
+  // Workers without devices first for what needs none; where it failed last, last.
+  for (const bool with_devices : {false, true}) {
+    for (auto& [name, group] : groups_) {
+      if (seats.size() == wanted) return seats;
+      if ((group.kinds.size() > 1) != with_devices || !Offers(group, job.record)) continue;
+      SeatFrom(group, job, failed_on, now, &seats);
+    }
+  }
+  if (seats.size() < wanted && !failed_on.empty()) {
+    auto worker = workers_.find(failed_on);
+    if (worker == workers_.end()) return seats;
+    auto group = groups_.find(worker->second.group);
+    const bool seated = std::any_of(seats.begin(), seats.end(), [&](const Seat& s) {
+      return s.worker == &worker->second;
+    });
+    if (seated || group == groups_.end() || !Offers(group->second, job.record)) return seats;
+    if (auto seat = SeatOn(&worker->second, job, now)) seats.push_back(std::move(*seat));
+  }
+  return seats;
+}
+
+// Keeps the places for it that will be large enough once something there ends: smaller jobs behind
+// would otherwise pass it by for ever. Not more than a quarter of the workers are kept so, or one.
+void Core::HoldFor(const Job& job, size_t seats) {
+  const size_t wanted = static_cast<size_t>(job.record.job.shape.gang) - seats;
+  std::vector<std::pair<uint64_t, std::string>> later;
+  size_t connected = 0;
+  for (const auto& [name, group] : groups_) {
+    connected += group.connected.size();
+    if (!Offers(group, job.record)) continue;
+    for (const auto& [device, host, id] : group.open) {
+      const Worker& worker = workers_.at(id);
+      if (held_.contains(id)) continue;
+      Room whole{worker.slot_count, {}};
+      for (const DeviceReport& d : worker.devices)
+        whole.bytes.push_back(Usable(worker, d) ? d.total_bytes : 0);
+      if (!FitInto(worker, whole, job.record)) continue;
+      later.emplace_back(job.record.job.shape.devices > 0 ? device : host, id);
+    }
+  }
+  std::sort(later.rbegin(), later.rend());
+  const bool first = held_.empty();
+  for (size_t i = 0; i < std::min(wanted, later.size()); ++i) {
+    if (!first && held_.size() >= std::max<size_t>(1, connected / 4)) return;
+    held_.insert(later[i].second);
+  }
+}
+
+void Core::Assign(Job* job, const std::vector<Seat>& seats, Now now) {
   JobRecord& record = job->record;
-  Dequeue(*job);
+  const std::string key = JobKey(record.job.tenant, record.job.id);
+  DropEarmarks(key);
   ++record.epoch;
   const uint64_t random = (static_cast<uint64_t>(rng_()) << 32) | rng_();
   record.token = {options_.incarnation, record.epoch, random};
-  record.worker = worker->id;
-  record.worker_boot = worker->boot_id;
-  // A worker of one slot gives all it has; otherwise each job holds what it was estimated to need.
-  record.reserved_bytes = worker->slot_count == 1 ? worker->capacity_bytes : NeedOf(*job);
+  record.members.clear();
+  job->members.clear();
+  std::vector<std::string> names;
+  for (const Seat& seat : seats) {
+    record.members.push_back({seat.worker->id, seat.worker->boot_id, seat.devices});
+    job->members[seat.worker->id] = {};
+    seat.worker->jobs.insert(key);
+    Touch(seat.worker->id);
+    names.push_back(seat.worker->id);
+  }
+  record.started = seats.size() == 1;
   record.progress = {};
   if (record.start_unix_nanos == 0) record.start_unix_nanos = now.unix_nanos;
-  record.attempts.push_back({record.epoch, worker->id, now.unix_nanos, 0, "", "", ""});
-  job->delivered.reset();
-  job->unseen = 0;
+  record.attempts.push_back({record.epoch, seats[0].worker->id, now.unix_nanos, 0, "", "", ""});
+  job->assigned_mono = job->started_mono = now.mono_nanos;
+  if (!record.started) gangs_waiting_.insert(key);
   job->progress_fraction = -1;
   job->progress_stage.clear();
-  worker->jobs.insert(JobKey(record.job.tenant, record.job.id));
   output_.spans.push_back({"schedule",
                            record.job.traceparent,
                            job->queued_unix,
                            now.unix_nanos,
                            {{"swage.job", record.job.id},
                             {"swage.epoch", Cat(record.epoch)},
-                            {"swage.worker", worker->id}}});
-  SetState(job, JobState::kStarting, "", Cat("assigned to worker ", worker->id), now);
-}
-
-void Core::ExplainWaiting(Now now) {
-  auto explain = [&](Job* job, size_t ahead) {
-    if (!job->record.pending_reason.empty() &&
-        now.mono_nanos - job->pending_mono < kExplainIntervalNanos)
-      return;
-    std::string reason = PendingReason(*job, ahead, now);
-    if (reason == job->record.pending_reason) return;
-    job->record.pending_reason = std::move(reason);
-    job->pending_mono = now.mono_nanos;
-    Dirty(*job);
-  };
-  size_t ahead = 0;
-  for (auto it = ready_.begin(); it != ready_.end() && ahead < kExplained; ++it) {
-    explain(&jobs_.at(std::get<2>(*it)), ahead++);
-  }
-  size_t waiting = 0;
-  for (auto it = delayed_.begin(); it != delayed_.end() && waiting < kExplained; ++it, ++waiting) {
-    Job& job = jobs_.at(it->second);
-    if (job.record.pending_reason.empty()) explain(&job, 0);
-  }
-}
-
-std::string Core::PendingReason(const Job& job, size_t ahead, Now now) const {
-  if (job.not_before_mono > now.mono_nanos) {
-    const double seconds = static_cast<double>(job.not_before_mono - now.mono_nanos) / 1e9;
-    return Cat("tried again in ", HumanSeconds(seconds), " after ", job.record.reason);
-  }
-  const uint64_t need = NeedOf(job);
-  bool connected = false, offered = false, accepting = false;
-  int slots = 0, free_slots = 0;
-  uint64_t largest = 0, free_bytes = 0;
-  for (const auto& [id, worker] : workers_) {
-    if (!worker.connected) continue;
-    connected = true;
-    if (!Offers(worker, job)) continue;
-    offered = true;
-    largest = std::max(largest, worker.capacity_bytes);
-    if (worker.capacity_bytes < need || worker.draining || worker.drain_wanted) continue;
-    accepting = true;
-    const Room room = RoomOf(worker);
-    slots += worker.slot_count;
-    free_slots += room.slots;
-    free_bytes = std::max(free_bytes, room.bytes);
-  }
-  if (!connected) return "no worker is connected";
-  if (!offered) {
-    return Cat("no connected worker offers ",
-               Join(std::vector<std::string>(job.methods.begin(), job.methods.end()), ", "));
-  }
-  if (largest < need) {
-    return Cat("needs ", HumanBytes(static_cast<double>(need)), ", largest worker has ",
-               HumanBytes(static_cast<double>(largest)));
-  }
-  if (!accepting) return "every worker that fits is draining";
-  if (ahead > 0) return Cat(ahead, ahead == 1 ? " job ahead" : " jobs ahead");
-  if (free_slots == 0)
-    return Cat("next in line; all ", slots, slots == 1 ? " slot is busy" : " slots are busy");
-  return Cat("next in line; needs ", HumanBytes(static_cast<double>(need)),
-             ", the most that is free on a worker is ",
-             HumanBytes(static_cast<double>(free_bytes)));
-}
-
-std::vector<QueuedView> Core::Queue(const std::string& tenant, size_t limit, Now now) const {
-  std::vector<QueuedView> views;
-  auto add = [&](const Job& job, size_t ahead) {
-    const AdmittedJob& spec = job.record.job;
-    if (!tenant.empty() && spec.tenant != tenant) return;
-    views.push_back({spec.tenant, spec.id, PendingReason(job, ahead, now)});
-  };
-  size_t ahead = 0;
-  for (auto it = ready_.begin(); it != ready_.end() && views.size() < limit; ++it) {
-    add(jobs_.at(std::get<2>(*it)), ahead++);
-  }
-  for (auto it = delayed_.begin(); it != delayed_.end() && views.size() < limit; ++it)
-    add(jobs_.at(it->second), 0);
-  return views;
+                            {"swage.worker", names[0]}}});
+  SetState(job, JobState::kStarting, "",
+           Cat("assigned to ", names.size() == 1 ? "worker " : "workers ", Join(names, ", ")), now);
+  CountUse(job, true, now);
 }
 
 }  // namespace swage

@@ -36,6 +36,19 @@ ReasonPolicy PolicyOf(Reason reason) {
     case Reason::kResultMissing:
       return {"RESULT_MISSING", kFailed, true, Budget::kInfra,
               "the prepared result is no longer in the store; the job runs again"};
+    case Reason::kRefused:
+      return {"REFUSED", kFailed, true, Budget::kNone,
+              "the worker had less free memory than expected; the job waits for a place elsewhere"};
+    case Reason::kDeviceFailed:
+      return {"DEVICE_FAILED", kFailed, true, Budget::kInfra,
+              "a device of the worker failed and is cordoned; the job runs again elsewhere. See "
+              "`swage workers`"};
+    case Reason::kGangTimeout:
+      return {"GANG_TIMEOUT", kFailed, true, Budget::kInfra,
+              "not all of the job's workers were ready in time; it is tried again"};
+    case Reason::kGangMemberLost:
+      return {"GANG_MEMBER_LOST", kFailed, true, Budget::kInfra,
+              "one of the job's workers was lost, so all of them stopped; the job runs again"};
     case Reason::kChildCrashed:
       return {"CHILD_CRASHED", kFailed, true, Budget::kUser,
               "the job's process crashed; the worker's log has the signal. Please report it"};
@@ -63,6 +76,13 @@ ReasonPolicy PolicyOf(Reason reason) {
     case Reason::kPublishRefused:
       return {"PUBLISH_REFUSED", kFailed, false, Budget::kUser,
               "the store refused to publish the result; see the message, then retry the job"};
+    case Reason::kQuarantined:
+      return {"QUARANTINED", kFailed, false, Budget::kNone,
+              "workers died under this job again and again at the same point; it is not tried again "
+              "by itself. Look at the worker's log, then `swage retry` it"};
+    case Reason::kDependencyFailed:
+      return {"DEPENDENCY_FAILED", kFailed, false, Budget::kNone,
+              "a job that this one waits for did not succeed; retry that one, and this one follows"};
     case Reason::kCancelledByUser:
       return {"CANCELLED_BY_USER", kCancelled, false, Budget::kNone, "cancelled on request"};
     case Reason::kCancelledByAdmin:

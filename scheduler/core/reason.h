@@ -23,6 +23,10 @@ enum class Reason {
   kStoreUnavailable,
   kStoreFull,
   kResultMissing,  // what was prepared is no longer in the store
+  kRefused,        // the worker had less room than the ledger said
+  kDeviceFailed,   // an error of the device itself: it is cordoned
+  kGangTimeout,    // not all members were there in time
+  kGangMemberLost,
   // The job's.
   kChildCrashed,  // by its own hand (SIGSEGV, SIGABRT, ...)
   kOomReal,       // more than any worker could give, or more than the machine had
@@ -32,6 +36,8 @@ enum class Reason {
   kMethodDiverged,
   kDeadlineExceeded,
   kPublishRefused,  // the store refuses the result for good (for example its alias)
+  kQuarantined,     // workers died under it again and again, at the same point
+  kDependencyFailed,
   // Somebody's wish.
   kCancelledByUser,
   kCancelledByAdmin,

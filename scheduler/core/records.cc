@@ -36,6 +36,16 @@ std::string RequestKey(std::string_view tenant, std::string_view unique) {
 std::string JobStream(std::string_view tenant, std::string_view id) {
   return Cat(tenant, "/job/", id);
 }
+std::string SpecKey(std::string_view tenant, std::string_view id) {
+  return Cat(tenant, "/spec/", id);
+}
+std::string PlanKey(std::string_view tenant, std::string_view digest) {
+  return Cat(tenant, "/plan/", digest);
+}
+std::string ActionKey(std::string_view tenant, std::string_view action_key) {
+  return Cat(tenant, "/action/", action_key);
+}
+std::string TenantKey(std::string_view tenant) { return Cat("-/tenant/", tenant); }
 std::string WorkerKey(std::string_view worker_id) { return Cat("-/worker/", worker_id); }
 
 KeyParts SplitKey(std::string_view key) {

@@ -1,168 +1,102 @@
-// Records as JSON; the form is in docs/formats/state.md.
-#include "scheduler/core/records.h"
-
-#include <cmath>
-
-#include "nlohmann/json.hpp"
+// Records as JSON; the form is in docs/formats/state.md. A field that has its default value is left
+// out: most have, and a queue of 100,000 jobs is read in one go when a leader starts.
+#include "scheduler/core/json_record.h"
 
 namespace swage {
 namespace {
 
-using Json = nlohmann::json;
+using record_json::Fields;
+using record_json::Json;
+using record_json::Object;
+using record_json::Parse;
 
-constexpr JobState kAllStates[] = {
-    JobState::kQueued,     JobState::kStarting, JobState::kRunning,
-    JobState::kFinalizing, JobState::kPaused,   JobState::kCancelling,
-    JobState::kSucceeded,  JobState::kFailed,   JobState::kCancelled};
+Status Read(const Json& json, AdmittedJob* j);
+Status Read(const Json& json, MemberRecord* m);
 
-// Reads fields by name. An absent field keeps its default (a record written by an older version),
-// an unknown one is skipped (written by a newer one), a field of another type makes the whole
-// record an error.
-class Fields {
- public:
-  Fields(const Json& json, std::string_view what) : json_(json), what_(what) {
-    if (!json.is_object()) Fail("", "is not an object");
-  }
-
-  void Get(const char* name, std::string* out) {
-    if (const Json* v = Find(name); v != nullptr) {
-      if (!v->is_string()) return Fail(name, "is not a string");
-      *out = v->get_ref<const std::string&>();
-    }
-  }
-  void Get(const char* name, uint64_t* out) {
-    if (const Json* v = Find(name); v != nullptr) {
-      if (!v->is_number_unsigned()) return Fail(name, "is not an unsigned integer");
-      *out = v->get<uint64_t>();
-    }
-  }
-  void Get(const char* name, int64_t* out) {
-    if (const Json* v = Find(name); v != nullptr) {
-      const bool fits =
-          v->is_number_integer() && (!v->is_number_unsigned() || v->get<uint64_t>() <= INT64_MAX);
-      if (!fits) return Fail(name, "is not a 64-bit integer");
-      *out = v->get<int64_t>();
-    }
-  }
-  void Get(const char* name, int* out) {
-    int64_t wide = *out;
-    Get(name, &wide);
-    if (wide < INT32_MIN || wide > INT32_MAX) return Fail(name, "is out of range");
-    *out = static_cast<int>(wide);
-  }
-  void Get(const char* name, double* out) {
-    if (const Json* v = Find(name); v != nullptr) {
-      if (!v->is_number()) return Fail(name, "is not a number");
-      *out = v->get<double>();
-    }
-  }
-  void Get(const char* name, bool* out) {
-    if (const Json* v = Find(name); v != nullptr) {
-      if (!v->is_boolean()) return Fail(name, "is not a boolean");
-      *out = v->get<bool>();
-    }
-  }
-  void Get(const char* name, std::map<std::string, std::string>* out) {
-    const Json* v = Find(name);
-    if (v == nullptr) return;
-    if (!v->is_object()) return Fail(name, "is not an object");
-    for (const auto& [key, value] : v->items()) {
-      if (!value.is_string()) return Fail(name, "has a value that is not a string");
-      (*out)[key] = value.get_ref<const std::string&>();
-    }
-  }
-  void Get(const char* name, JobState* out) {
-    std::string text;
-    Get(name, &text);
-    for (JobState state : kAllStates) {
-      if (JobStateName(state) == text) {
-        *out = state;
-        return;
-      }
-    }
-    Fail(name, "is not a state");
-  }
-  const Json* Find(const char* name) {
-    if (!json_.is_object()) return nullptr;
-    auto it = json_.find(name);
-    return it == json_.end() ? nullptr : &*it;
-  }
-  void Require(const char* name, const std::string& value) {
-    if (value.empty()) Fail(name, "is missing");
-  }
-  void Fail(const char* name, std::string_view problem) {
-    if (!status_.ok()) return;
-    status_ =
-        DataLoss("RECORD_MALFORMED", Cat("a ", what_, " record's field '", name, "' ", problem),
-                 "restore the state file from a backup; it was not written by this program");
-  }
-  void Adopt(const Status& status) {
-    if (status_.ok()) status_ = status;
-  }
-  const Status& status() const { return status_; }
-
- private:
-  const Json& json_;
-  std::string_view what_;
-  Status status_;
-};
-
-// Nothing here comes unchecked from outside, but a message can carry bytes that are not UTF-8: they
-// are replaced.
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+void Write(const JobToken& t, std::string* out) {
+  Object o(out);
+  o.Put("incarnation", t.incarnation);
+  o.Put("epoch", t.epoch);
+  o.Put("random", t.random);
+  o.End();
 }
 
-StatusOr<Json> Parse(std::string_view text, std::string_view what) {
-  Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) {
-    return DataLoss("RECORD_MALFORMED", Cat("a ", what, " record is not a JSON object"),
-                    "restore the state file from a backup; it was not written by this program");
+void Write(const ProgressRecord& p, std::string* out) {
+  Object o(out);
+  o.Put("stage", p.stage);
+  o.Put("message", p.message);
+  o.Put("fraction", p.fraction);
+  o.Put("eta_seconds", p.eta_seconds, -1.0);
+  o.Put("peak_bytes", p.peak_bytes);
+  o.End();
+}
+
+void Write(const AttemptRecord& a, std::string* out) {
+  Object o(out);
+  o.Put("epoch", a.epoch);
+  o.Put("worker", a.worker);
+  o.Put("start_unix_nanos", a.start_unix_nanos);
+  o.Put("end_unix_nanos", a.end_unix_nanos);
+  o.Put("reason", a.reason);
+  o.Put("message", a.message);
+  o.Put("last_stage", a.last_stage);
+  o.End();
+}
+
+void Write(const ShapeRecord& s, std::string* out) {
+  Object o(out);
+  o.Put("methods", s.methods);
+  o.Put("host_bytes", s.host_bytes);
+  o.Put("device_kind", s.device_kind);
+  o.Put("devices", s.devices);
+  o.Put("device_bytes", s.device_bytes);
+  o.Put("features", s.features);
+  o.Put("gang", s.gang, 1);
+  o.End();
+}
+
+void Write(const AdmittedJob& j, std::string* out) {
+  Object o(out);
+  o.Put("id", j.id);
+  o.Put("tenant", j.tenant);
+  o.Put("model", j.model);
+  o.Put("model_digest", j.model_digest);
+  o.Put("model_job", j.model_job);
+  o.Put("model_bytes", j.model_bytes);
+  o.Put("output_alias", j.output_alias);
+  o.Put("priority", j.priority);
+  o.Put("preemptible", j.preemptible, true);
+  Write(j.shape, o.Name("shape"));
+  o.Put("after", j.after);
+  o.Put("action_key", j.action_key);
+  o.Put("request_id", j.request_id);
+  o.Put("plan_digest", j.plan_digest);
+  o.Put("estimated_seconds", j.estimated_seconds);
+  o.Put("create_unix_nanos", j.create_unix_nanos);
+  o.Put("traceparent", j.traceparent);
+  o.End();
+}
+
+void Write(const MemberRecord& m, std::string* out) {
+  Object o(out);
+  o.Put("worker", m.worker);
+  o.Put("boot", m.boot);
+  std::map<std::string, uint64_t> devices;
+  for (const DeviceShare& share : m.devices) devices[share.device] = share.bytes;
+  o.Put("devices", devices);
+  o.End();
+}
+
+template <typename T>
+void WriteAll(Object* o, const char* name, const std::vector<T>& values) {
+  if (values.empty()) return;
+  std::string* out = o->Name(name);
+  char separator = '[';
+  for (const T& value : values) {
+    *out += std::exchange(separator, ',');
+    Write(value, out);
   }
-  return json;
-}
-
-double Finite(double value, double otherwise) { return std::isfinite(value) ? value : otherwise; }
-
-Json Of(const JobToken& t) {
-  return {{"incarnation", t.incarnation}, {"epoch", t.epoch}, {"random", t.random}};
-}
-
-Json Of(const ProgressRecord& p) {
-  return {{"stage", p.stage},
-          {"message", p.message},
-          {"fraction", Finite(p.fraction, 0)},
-          {"eta_seconds", Finite(p.eta_seconds, -1)},
-          {"peak_bytes", p.peak_bytes}};
-}
-
-Json Of(const AttemptRecord& a) {
-  return {{"epoch", a.epoch},
-          {"worker", a.worker},
-          {"start_unix_nanos", a.start_unix_nanos},
-          {"end_unix_nanos", a.end_unix_nanos},
-          {"reason", a.reason},
-          {"message", a.message},
-          {"last_stage", a.last_stage}};
-}
-
-Json Of(const AdmittedJob& j) {
-  return {{"id", j.id},
-          {"tenant", j.tenant},
-          {"model", j.model},
-          {"model_digest", j.model_digest},
-          {"recipe_yaml", j.recipe_yaml},
-          {"recipe_json", j.recipe_json},
-          {"files", j.files},
-          {"inputs_artifact", j.inputs_artifact},
-          {"output_alias", j.output_alias},
-          {"labels", j.labels},
-          {"priority", j.priority},
-          {"peak_host_bytes", j.peak_host_bytes},
-          {"estimated_seconds", Finite(j.estimated_seconds, 0)},
-          {"create_unix_nanos", j.create_unix_nanos},
-          {"traceparent", j.traceparent},
-          {"plan_json", j.plan_json}};
+  *out += ']';
 }
 
 Status Read(const Json& json, JobToken* t) {
@@ -195,26 +129,16 @@ Status Read(const Json& json, AttemptRecord* a) {
   return f.status();
 }
 
-Status Read(const Json& json, AdmittedJob* j) {
-  Fields f(json, "job");
-  f.Get("id", &j->id);
-  f.Get("tenant", &j->tenant);
-  f.Get("model", &j->model);
-  f.Get("model_digest", &j->model_digest);
-  f.Get("recipe_yaml", &j->recipe_yaml);
-  f.Get("recipe_json", &j->recipe_json);
-  f.Get("files", &j->files);
-  f.Get("inputs_artifact", &j->inputs_artifact);
-  f.Get("output_alias", &j->output_alias);
-  f.Get("labels", &j->labels);
-  f.Get("priority", &j->priority);
-  f.Get("peak_host_bytes", &j->peak_host_bytes);
-  f.Get("estimated_seconds", &j->estimated_seconds);
-  f.Get("create_unix_nanos", &j->create_unix_nanos);
-  f.Get("traceparent", &j->traceparent);
-  f.Get("plan_json", &j->plan_json);
-  f.Require("id", j->id);
-  f.Require("tenant", j->tenant);
+Status Read(const Json& json, ShapeRecord* s) {
+  Fields f(json, "shape");
+  f.Get("methods", &s->methods);
+  f.Get("host_bytes", &s->host_bytes);
+  f.Get("device_kind", &s->device_kind);
+  f.Get("devices", &s->devices);
+  f.Get("device_bytes", &s->device_bytes);
+  f.Get("features", &s->features);
+  f.Get("gang", &s->gang);
+  if (s->gang < 1 || s->devices < 0) f.Fail("gang", "or devices is out of range");
   return f.status();
 }
 
@@ -223,55 +147,122 @@ void Nested(Fields* fields, const char* name, T* out) {
   if (const Json* v = fields->Find(name); v != nullptr) fields->Adopt(Read(*v, out));
 }
 
+template <typename T>
+void NestedAll(Fields* fields, const char* name, std::vector<T>* out) {
+  const Json* values = fields->Find(name);
+  if (values == nullptr) return;
+  if (!values->is_array()) return fields->Fail(name, "is not an array");
+  for (const Json& value : *values) fields->Adopt(Read(value, &out->emplace_back()));
+}
+
+Status Read(const Json& json, AdmittedJob* j) {
+  Fields f(json, "job");
+  f.Get("id", &j->id);
+  f.Get("tenant", &j->tenant);
+  f.Get("model", &j->model);
+  f.Get("model_digest", &j->model_digest);
+  f.Get("model_job", &j->model_job);
+  f.Get("model_bytes", &j->model_bytes);
+  f.Get("output_alias", &j->output_alias);
+  f.Get("priority", &j->priority);
+  f.Get("preemptible", &j->preemptible);
+  Nested(&f, "shape", &j->shape);
+  f.Get("after", &j->after);
+  f.Get("action_key", &j->action_key);
+  f.Get("request_id", &j->request_id);
+  f.Get("plan_digest", &j->plan_digest);
+  f.Get("estimated_seconds", &j->estimated_seconds);
+  f.Get("create_unix_nanos", &j->create_unix_nanos);
+  f.Get("traceparent", &j->traceparent);
+  f.Require("id", j->id);
+  f.Require("tenant", j->tenant);
+  return f.status();
+}
+
+Status Read(const Json& json, MemberRecord* m) {
+  Fields f(json, "member");
+  f.Get("worker", &m->worker);
+  f.Get("boot", &m->boot);
+  std::map<std::string, uint64_t> devices;
+  f.Get("devices", &devices);
+  for (const auto& [device, bytes] : devices) m->devices.push_back({device, bytes});
+  f.Require("worker", m->worker);
+  return f.status();
+}
+
 }  // namespace
 
 std::string ToJson(const JobRecord& r) {
-  Json attempts = Json::array();
-  for (const AttemptRecord& a : r.attempts) attempts.push_back(Of(a));
-  return Dump({{"job", Of(r.job)},
-               {"state", JobStateName(r.state)},
-               {"reason", r.reason},
-               {"message", r.message},
-               {"pending_reason", r.pending_reason},
-               {"epoch", r.epoch},
-               {"token", Of(r.token)},
-               {"worker", r.worker},
-               {"worker_boot", r.worker_boot},
-               {"reserved_bytes", r.reserved_bytes},
-               {"learned_bytes", r.learned_bytes},
-               {"user_failures", r.user_failures},
-               {"infra_losses", r.infra_losses},
-               {"not_before_unix_nanos", r.not_before_unix_nanos},
-               {"start_unix_nanos", r.start_unix_nanos},
-               {"end_unix_nanos", r.end_unix_nanos},
-               {"progress", Of(r.progress)},
-               {"attempts", attempts},
-               {"artifact", r.artifact}});
+  std::string out;
+  out.reserve(1024);
+  Object o(&out);
+  Write(r.job, o.Name("job"));
+  o.Put("state", JobStateName(r.state));
+  o.Put("reason", r.reason);
+  o.Put("message", r.message);
+  o.Put("pending_reason", r.pending_reason);
+  o.Put("epoch", r.epoch);
+  if (r.token != JobToken{}) Write(r.token, o.Name("token"));
+  WriteAll(&o, "members", r.members);
+  o.Put("started", r.started);
+  o.Put("user_failures", r.user_failures);
+  o.Put("infra_losses", r.infra_losses);
+  o.Put("crashes", r.crashes);
+  o.Put("crash_stage", r.crash_stage);
+  o.Put("evictions", r.evictions);
+  o.Put("gang_failures", r.gang_failures);
+  o.Put("not_before_unix_nanos", r.not_before_unix_nanos);
+  o.Put("start_unix_nanos", r.start_unix_nanos);
+  o.Put("end_unix_nanos", r.end_unix_nanos);
+  if (!r.progress.stage.empty()) Write(r.progress, o.Name("progress"));
+  WriteAll(&o, "attempts", r.attempts);
+  o.Put("artifact", r.artifact);
+  o.Put("shared", r.shared);
+  o.Put("follows", r.follows);
+  o.Put("checkpoint", r.checkpoint);
+  o.Put("learned_bytes", r.learned_bytes);
+  o.Put("learned_device_bytes", r.learned_device_bytes);
+  o.End();
+  return out;
+}
+
+std::string ToJson(const SpecRecord& r) {
+  std::string out;
+  Object o(&out);
+  o.Put("recipe_yaml", r.recipe_yaml);
+  o.Put("recipe_json", r.recipe_json);
+  o.Put("files", r.files);
+  o.Put("inputs_artifact", r.inputs_artifact);
+  o.Put("labels", r.labels);
+  o.End();
+  return out;
 }
 
 std::string ToJson(const JobEventRecord& r) {
-  return Dump({{"kind", r.kind},
-               {"unix_nanos", r.unix_nanos},
-               {"state", JobStateName(r.state)},
-               {"reason", r.reason},
-               {"message", r.message},
-               {"artifact", r.artifact},
-               {"epoch", r.epoch},
-               {"progress", Of(r.progress)}});
+  std::string out;
+  Object o(&out);
+  o.Put("kind", r.kind);
+  o.Put("unix_nanos", r.unix_nanos);
+  o.Put("state", JobStateName(r.state));
+  o.Put("reason", r.reason);
+  o.Put("message", r.message);
+  o.Put("artifact", r.artifact);
+  o.Put("epoch", r.epoch);
+  if (!r.progress.stage.empty()) Write(r.progress, o.Name("progress"));
+  o.End();
+  return out;
 }
 
 std::string ToJson(const Request& r) {
-  Json json = {{"kind", r.kind}, {"tenant", r.tenant}, {"job_id", r.job_id}, {"reason", r.reason}};
-  if (r.kind == "create") json["job"] = Of(r.job);
-  return Dump(json);
-}
-
-std::string ToJson(const RequestIdRecord& r) {
-  return Dump({{"job_id", r.job_id}, {"spec_digest", r.spec_digest}, {"unix_nanos", r.unix_nanos}});
-}
-
-std::string ToJson(const WorkerRecord& r) {
-  return Dump({{"worker_id", r.worker_id}, {"drain", r.drain}});
+  std::string out;
+  Object o(&out);
+  o.Put("kind", r.kind);
+  o.Put("tenant", r.tenant);
+  o.Put("job_id", r.job_id);
+  o.Put("reason", r.reason);
+  if (r.kind == "create") Write(r.job, o.Name("job"));
+  o.End();
+  return out;
 }
 
 StatusOr<JobRecord> JobRecordFromJson(std::string_view text) {
@@ -286,21 +277,38 @@ StatusOr<JobRecord> JobRecordFromJson(std::string_view text) {
   f.Get("pending_reason", &r.pending_reason);
   f.Get("epoch", &r.epoch);
   Nested(&f, "token", &r.token);
-  f.Get("worker", &r.worker);
-  f.Get("worker_boot", &r.worker_boot);
-  f.Get("reserved_bytes", &r.reserved_bytes);
-  f.Get("learned_bytes", &r.learned_bytes);
+  NestedAll(&f, "members", &r.members);
+  f.Get("started", &r.started);
   f.Get("user_failures", &r.user_failures);
   f.Get("infra_losses", &r.infra_losses);
+  f.Get("crashes", &r.crashes);
+  f.Get("crash_stage", &r.crash_stage);
+  f.Get("evictions", &r.evictions);
+  f.Get("gang_failures", &r.gang_failures);
   f.Get("not_before_unix_nanos", &r.not_before_unix_nanos);
   f.Get("start_unix_nanos", &r.start_unix_nanos);
   f.Get("end_unix_nanos", &r.end_unix_nanos);
   Nested(&f, "progress", &r.progress);
+  NestedAll(&f, "attempts", &r.attempts);
   f.Get("artifact", &r.artifact);
-  if (const Json* attempts = f.Find("attempts"); attempts != nullptr) {
-    if (!attempts->is_array()) f.Fail("attempts", "is not an array");
-    for (const Json& a : *attempts) f.Adopt(Read(a, &r.attempts.emplace_back()));
-  }
+  f.Get("shared", &r.shared);
+  f.Get("follows", &r.follows);
+  f.Get("checkpoint", &r.checkpoint);
+  f.Get("learned_bytes", &r.learned_bytes);
+  f.Get("learned_device_bytes", &r.learned_device_bytes);
+  SWAGE_RETURN_IF_ERROR(f.status());
+  return r;
+}
+
+StatusOr<SpecRecord> SpecRecordFromJson(std::string_view text) {
+  SWAGE_ASSIGN_OR_RETURN(const Json json, Parse(text, "spec"));
+  SpecRecord r;
+  Fields f(json, "spec");
+  f.Get("recipe_yaml", &r.recipe_yaml);
+  f.Get("recipe_json", &r.recipe_json);
+  f.Get("files", &r.files);
+  f.Get("inputs_artifact", &r.inputs_artifact);
+  f.Get("labels", &r.labels);
   SWAGE_RETURN_IF_ERROR(f.status());
   return r;
 }
@@ -337,29 +345,6 @@ StatusOr<Request> RequestFromJson(std::string_view text) {
   f.Require("kind", r.kind);
   f.Require("tenant", r.tenant);
   f.Require("job_id", r.job_id);
-  SWAGE_RETURN_IF_ERROR(f.status());
-  return r;
-}
-
-StatusOr<RequestIdRecord> RequestIdFromJson(std::string_view text) {
-  SWAGE_ASSIGN_OR_RETURN(const Json json, Parse(text, "request id"));
-  RequestIdRecord r;
-  Fields f(json, "request id");
-  f.Get("job_id", &r.job_id);
-  f.Get("spec_digest", &r.spec_digest);
-  f.Get("unix_nanos", &r.unix_nanos);
-  f.Require("job_id", r.job_id);
-  SWAGE_RETURN_IF_ERROR(f.status());
-  return r;
-}
-
-StatusOr<WorkerRecord> WorkerRecordFromJson(std::string_view text) {
-  SWAGE_ASSIGN_OR_RETURN(const Json json, Parse(text, "worker"));
-  WorkerRecord r;
-  Fields f(json, "worker");
-  f.Get("worker_id", &r.worker_id);
-  f.Get("drain", &r.drain);
-  f.Require("worker_id", r.worker_id);
   SWAGE_RETURN_IF_ERROR(f.status());
   return r;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/limits.h"
+#include "services/kit/rpc.h"
 
 namespace swage {
 namespace {
@@ -35,6 +36,17 @@ void ToProto(const DeviceReport& device, v1::Device* out) {
   out->set_kind(device.kind);
   out->set_total_bytes(device.total_bytes);
   out->set_numerics_class(device.numerics_class);
+  out->set_problem(device.problem);
+}
+
+void ToProto(const DeviceShare& share, v1::DeviceShare* out) {
+  out->set_device(share.device);
+  out->set_bytes(share.bytes);
+}
+
+void SetTime(int64_t unix_nanos, google::protobuf::Timestamp* out) {
+  out->set_seconds(unix_nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(unix_nanos % 1'000'000'000));
 }
 
 SlotReport Of(const v1::SlotReport& slot) {
@@ -48,8 +60,12 @@ SlotReport Of(const v1::SlotReport& slot) {
   if (slot.has_outcome()) {
     out.outcome = OutcomeReport{Cut(slot.outcome().manifest_digest(), 65),
                                 Cut(slot.outcome().reason(), limits::kStageBytes),
-                                Cut(slot.outcome().message(), limits::kStatusMessageBytes)};
+                                Cut(slot.outcome().message(), limits::kStatusMessageBytes),
+                                Cut(slot.outcome().device(), limits::kWorkerIdBytes)};
   }
+  out.started = slot.started();
+  out.stopping = slot.stopping();
+  out.checkpoint = Cut(slot.checkpoint(), 65);
   return out;
 }
 
@@ -64,6 +80,9 @@ StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request) {
   if (request.slots_size() > 2 * limits::kWorkerSlots) return BadReport("too many slots");
   if (request.devices_size() > limits::kWorkerDevices) return BadReport("too many devices");
   if (request.methods_size() > limits::kWorkerMethods) return BadReport("too many methods");
+  if (request.features_size() > limits::kWorkerMethods) return BadReport("too many features");
+  if (request.cached_models_size() > limits::kWorkerCachedModels)
+    return BadReport("too many cached models");
   WorkerReport report;
   report.worker_id = request.worker_id();
   report.boot_id = request.boot_id();
@@ -75,11 +94,16 @@ StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request) {
       return BadReport("a device of impossible size");
     report.devices.push_back(
         {Cut(device.id(), limits::kWorkerIdBytes), Cut(device.kind(), limits::kStageBytes),
-         Cut(device.numerics_class(), limits::kStatusMessageBytes), device.total_bytes()});
+         Cut(device.numerics_class(), limits::kStatusMessageBytes), device.total_bytes(),
+         Cut(device.problem(), limits::kStatusMessageBytes)});
   }
   for (const auto& slot : request.slots()) report.slots.push_back(Of(slot));
   for (const auto& method : request.methods())
     report.methods.push_back(Cut(method, limits::kStageBytes));
+  for (const auto& feature : request.features())
+    report.features.push_back(Cut(feature, limits::kStageBytes));
+  for (const auto& model : request.cached_models()) report.cached.push_back(Cut(model, 65));
+  report.address = Cut(request.address(), limits::kWorkerIdBytes);
   return report;
 }
 
@@ -91,12 +115,27 @@ void ToProto(const SyncAnswer& answer, v1::SynchronizeResponse* response) {
     out->set_tenant(order.tenant);
     out->set_job(order.job);
     ToProto(order.token, out->mutable_token());
-    out->set_recipe_json(order.recipe_json);
+    out->set_recipe_json(order.spec.recipe_json);
     out->set_model_digest(order.model_digest);
-    for (const auto& [path, digest] : order.files) (*out->mutable_files())[path] = digest;
+    for (const auto& [path, digest] : order.spec.files) (*out->mutable_files())[path] = digest;
     out->set_memory_limit_bytes(order.memory_limit_bytes);
     out->set_traceparent(order.traceparent);
     out->set_attempt(order.attempt);
+    for (const DeviceShare& share : order.devices) ToProto(share, out->add_devices());
+    out->set_checkpoint(order.checkpoint);
+    out->set_rank(order.rank);
+    out->set_world(order.world);
+    out->set_started(order.started);
+    for (const std::string& peer : order.peers) out->add_peers(peer);
+  }
+  for (const StopOrder& stop : answer.stops) {
+    v1::Assignment* out = response->add_assignments();
+    out->set_tenant(stop.tenant);
+    out->set_job(stop.job);
+    ToProto(stop.token, out->mutable_token());
+    out->set_stop(true);
+    out->set_grace_ms(stop.grace_ms);
+    out->set_stop_reason(stop.reason);
   }
 }
 
@@ -108,9 +147,65 @@ void ToProto(const WorkerView& view, v1::WorkerInfo* info) {
   info->set_slot_count(view.slot_count);
   for (const DeviceReport& device : view.devices) ToProto(device, info->add_devices());
   for (const std::string& job : view.jobs) info->add_jobs(job);
-  info->mutable_last_seen()->set_seconds(view.last_seen_unix_nanos / 1'000'000'000);
-  info->mutable_last_seen()->set_nanos(
-      static_cast<int32_t>(view.last_seen_unix_nanos % 1'000'000'000));
+  for (const DeviceShare& share : view.free) ToProto(share, info->add_free());
+  info->set_free_slots(view.free_slots);
+  for (const std::string& feature : view.features) info->add_features(feature);
+  SetTime(view.last_seen_unix_nanos, info->mutable_last_seen());
+}
+
+void ToProto(const QueuedView& view, v1::QueuedJob* out) {
+  out->set_tenant(view.tenant);
+  out->set_job(Cat("jobs/", view.job));
+  out->set_pending_reason(view.pending_reason);
+  out->set_priority(view.priority);
+  SetTime(view.queued_unix_nanos, out->mutable_queued_since());
+}
+
+void ToProto(const ClassView& view, v1::QueueClass* out) {
+  out->set_tenant(view.tenant);
+  out->set_shape(view.shape);
+  out->set_jobs(view.jobs);
+  out->set_oldest(Cat("jobs/", view.oldest));
+  out->set_pending_reason(view.pending_reason);
+}
+
+void ToProto(const TenantView& view, v1::Tenant* out) {
+  const TenantRecord& settings = view.settings;
+  out->set_tenant(settings.tenant);
+  out->set_weight(settings.weight);
+  out->set_max_running(settings.max_running);
+  out->set_max_host_bytes(settings.max_host_bytes);
+  out->set_max_device_bytes(settings.max_device_bytes);
+  out->set_max_queued(settings.max_queued);
+  out->set_running(view.running);
+  out->set_waiting(view.waiting);
+  out->set_share(view.share * settings.weight);
+  out->set_entitlement(view.entitlement);
+  out->set_host_bytes(view.present.host_bytes);
+  out->set_device_bytes(view.present.device_bytes);
+}
+
+StatusOr<TenantRecord> FromProto(const v1::Tenant& tenant) {
+  SWAGE_ASSIGN_OR_RETURN(const std::string name, CheckTenant(tenant.tenant()));
+  TenantRecord record;
+  record.tenant = name;
+  record.weight = tenant.weight();
+  record.max_running = tenant.max_running();
+  record.max_host_bytes = tenant.max_host_bytes();
+  record.max_device_bytes = tenant.max_device_bytes();
+  record.max_queued = tenant.max_queued();
+  return record;
+}
+
+void ToProto(const Explanation& explanation, v1::ExplainJobResponse* out) {
+  out->set_state(explanation.state);
+  out->set_summary(explanation.summary);
+  for (const std::string& fact : explanation.facts) out->add_facts(fact);
+  for (const Verdict& verdict : explanation.workers) {
+    v1::WorkerVerdict* worker = out->add_workers();
+    worker->set_worker(verdict.worker);
+    worker->set_verdict(verdict.text);
+  }
 }
 
 }  // namespace swage

@@ -20,7 +20,7 @@ HeldCalls::HeldCalls(int64_t lease_ms)
 
 void HeldCalls::Hold(const WorkerReport& report, std::unique_ptr<HeldCall> call, Now now) {
   Held& held = held_[report.worker_id];
-  if (held.call != nullptr) held.call->Answer({{}, lease_ms_, true});
+  if (held.call != nullptr) held.call->Answer({{}, {}, lease_ms_, true});
   const int64_t hold_ms = report.slots.empty() ? hold_ms_ : busy_hold_ms_;
   held = {std::move(call), now.mono_nanos + hold_ms * kMillis};
 }
@@ -31,20 +31,24 @@ bool HeldCalls::IsDue(const Core& core, const std::string& worker_id, Held* held
   // A worker that does not follow its answer is told again, but not as fast as it can call.
   const Said& said = said_[worker_id];
   if (now.mono_nanos - said.mono >= kRepeatAfterMs * kMillis) return true;
-  if (core.Desired(worker_id) != said.tokens) return true;
+  if (core.Desired(worker_id) != said.slots) return true;
   held->until_mono = std::min(held->until_mono, said.mono + kRepeatAfterMs * kMillis);
   return false;
 }
 
-void HeldCalls::AnswerDue(Core* core, Now now) {
+void HeldCalls::AnswerDue(Core* core, Now now, const Complete& complete) {
   for (auto it = held_.begin(); it != held_.end();) {
     if (!IsDue(*core, it->first, &it->second, now)) {
       ++it;
       continue;
     }
-    const SyncAnswer answer{core->Answer(it->first), lease_ms_, false};
+    SyncAnswer answer{core->Answer(it->first), core->Stops(it->first), lease_ms_, false};
     said_[it->first] = {core->Desired(it->first), now.mono_nanos};
-    it->second.call->Answer(answer);
+    Status completed;
+    for (AssignmentOrder& order : answer.assignments) {
+      if (completed.ok()) completed = complete(&order);
+    }
+    completed.ok() ? it->second.call->Answer(answer) : it->second.call->Refuse(completed);
     it = held_.erase(it);
   }
 }

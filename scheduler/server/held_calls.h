@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ namespace swage {
 
 struct SyncAnswer {
   std::vector<AssignmentOrder> assignments;
+  std::vector<StopOrder> stops;
   int64_t lease_ms = 0;
   bool superseded = false;
 };
@@ -33,8 +35,10 @@ class HeldCalls {
   // The report has been handled by the core. An earlier call of the worker is answered as
   // superseded.
   void Hold(const WorkerReport& report, std::unique_ptr<HeldCall> call, Now now);
+  // Completes an order with what the core does not hold. An error: the worker is told to call again.
+  using Complete = std::function<Status(AssignmentOrder*)>;
   // Only after everything that the core has decided is durable.
-  void AnswerDue(Core* core, Now now);
+  void AnswerDue(Core* core, Now now, const Complete& complete);
   void RefuseAll(const Status& status);
   bool empty() const { return held_.empty(); }
   int64_t Deadline() const;  // of the first, by the monotonic clock; INT64_MAX: none
@@ -45,7 +49,7 @@ class HeldCalls {
     int64_t until_mono = 0;
   };
   struct Said {  // the last answer to a worker
-    std::vector<JobToken> tokens;
+    std::vector<DesiredSlot> slots;
     int64_t mono = 0;
   };
   bool IsDue(const Core& core, const std::string& worker_id, Held* held, Now now);

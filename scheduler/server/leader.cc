@@ -17,14 +17,15 @@ constexpr size_t kInputsPerTurn = 512;
 constexpr int kRefusalsToSay = 80;  // about 2 s of them
 constexpr int kRetryMs = 25;  // leadership was not to be had, as when the store is just starting
 constexpr int64_t kIdleWakeMs = 60'000;
+constexpr size_t kWaitsKept = 1000, kSpecsKept = 10000;
 
 Status NotLeading() {
   return Unavailable("NOT_LEADER", "this scheduler does not lead",
                      "try again; another one leads or this one will soon");
 }
 
-struct DrainAnswer {
-  ~DrainAnswer() {
+struct CommandAnswer {
+  ~CommandAnswer() {
     if (!set) promise.set_value(NotLeading());
   }
   void Set(const Status& status) {
@@ -74,31 +75,25 @@ void Leader::Synchronize(WorkerReport report, std::unique_ptr<HeldCall> call) {
       changed_.notify_all();
     }
   }
-  if (superseded != nullptr) superseded->Answer({{}, options_.lease_ms, true});
+  if (superseded != nullptr) superseded->Answer({{}, {}, options_.lease_ms, true});
   if (call != nullptr) call->Refuse(NotLeading());
 }
 
-StatusOr<std::vector<WorkerView>> Leader::Workers() {
+Status Leader::Look(const std::function<Status(const Core&, Now)>& look) {
   std::lock_guard lock(core_mu_);
   if (core_ == nullptr) return NotLeading();
-  return core_->Workers();
+  return look(*core_, NowOf(options_.clock));
 }
 
-StatusOr<std::vector<QueuedView>> Leader::Queue(const std::string& tenant, size_t limit) {
-  std::lock_guard lock(core_mu_);
-  if (core_ == nullptr) return NotLeading();
-  return core_->Queue(tenant, limit, NowOf(options_.clock));
-}
-
-Status Leader::Drain(const std::string& worker_id, bool drain) {
-  auto answer = std::make_shared<DrainAnswer>();
+Status Leader::Command(const std::function<Status(Core&, Now)>& command) {
+  auto answer = std::make_shared<CommandAnswer>();
   std::future<Status> result = answer->promise.get_future();
   {
     std::lock_guard lock(mu_);
     if (incarnation_ == 0) return NotLeading();
   }
-  PushInput([this, answer, worker_id, drain](Core& core, Now now) {
-    const Status status = core.SetDrain(worker_id, drain, now);
+  PushInput([this, answer, command](Core& core, Now now) {
+    const Status status = command(core, now);
     after_apply_.push_back(
         [answer, status](bool applied) { answer->Set(applied ? status : NotLeading()); });
   });
@@ -108,6 +103,18 @@ Status Leader::Drain(const std::string& worker_id, bool drain) {
     return Unavailable("NOT_DECIDED", "the scheduler did not get to it in time", "try again");
   }
   return result.get();
+}
+
+LeaderStats Leader::Stats() {
+  std::lock_guard lock(mu_);
+  LeaderStats stats = stats_;
+  stats.incarnation = incarnation_;
+  std::vector<double> waits(waits_.begin(), waits_.end());
+  std::sort(waits.begin(), waits.end());
+  if (waits.empty()) return stats;
+  stats.wait_p50_seconds = waits[waits.size() / 2];
+  stats.wait_p99_seconds = waits[waits.size() * 99 / 100];
+  return stats;
 }
 
 uint64_t Leader::incarnation() {
@@ -253,13 +260,15 @@ bool Leader::Turn(uint64_t incarnation) {
     for (const Input& input : inputs) input(*core_, now);
     Receive(now);
     core_->Tick(now);
+    const int64_t start = options_.clock->MonotonicNanos();
     output = core_->TakeOutput(now);
+    CountPass(output, static_cast<double>(options_.clock->MonotonicNanos() - start) / 1e9);
   }
   Beat(&output, now, incarnation);
   if (!ApplyOutput(output, incarnation, now)) return false;
   for (const auto& done : std::exchange(after_apply_, {})) done(true);
   std::lock_guard lock(core_mu_);
-  held_.AnswerDue(core_.get(), now);
+  held_.AnswerDue(core_.get(), now, [this](AssignmentOrder* order) { return CompleteOrder(order); });
   return true;
 }
 
@@ -315,7 +324,53 @@ bool Leader::ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now
   }
   for (const CoreSpan& span : output.spans) Record(span);
   for (const PublishOrder& order : output.publishes) outbox_->Add(order, incarnation);
+  ClearAway(output.leftovers);
   return true;
+}
+
+void Leader::CountPass(const CoreOutput& output, double seconds) {
+  std::lock_guard lock(mu_);
+  ++stats_.passes;
+  stats_.last_pass_seconds = seconds;
+  stats_.longest_pass_seconds = std::max(stats_.longest_pass_seconds, seconds);
+  for (const CoreSpan& span : output.spans) {
+    if (span.name != "schedule") continue;
+    ++stats_.assigned;
+    waits_.push_back(static_cast<double>(span.end_unix_nanos - span.start_unix_nanos) / 1e9);
+    if (waits_.size() > kWaitsKept) waits_.pop_front();
+  }
+}
+
+Status Leader::CompleteOrder(AssignmentOrder* order) {
+  const std::string key = SpecKey(order->tenant, order->job);
+  auto known = specs_.find(key);
+  if (known == specs_.end()) {
+    SWAGE_ASSIGN_OR_RETURN(const auto record, options_.state->Get(key));
+    if (!record.has_value()) {
+      return DataLoss("SPEC_MISSING", Cat("the state store has no ", key),
+                      "delete the job and submit it again");
+    }
+    SWAGE_ASSIGN_OR_RETURN(SpecRecord spec, SpecRecordFromJson(record->value));
+    if (specs_.size() >= kSpecsKept) specs_.clear();
+    known = specs_.emplace(key, std::move(spec)).first;
+  }
+  order->spec = known->second;
+  return absl::OkStatus();
+}
+
+// Nothing depends on these being gone: what is left by a leader that dies stays for good.
+void Leader::ClearAway(const std::vector<CoreOutput::Leftover>& leftovers) {
+  for (const auto& [key, job_id] : leftovers) {
+    const auto record = options_.state->Get(key);
+    if (!record.ok() || !record->has_value()) continue;
+    if (!job_id.empty()) {
+      const auto request_id = RequestIdFromJson((*record)->value);
+      if (!request_id.ok() || request_id->job_id != job_id) continue;
+    }
+    Transaction transaction;
+    transaction.writes.push_back({key, (*record)->version, std::nullopt});
+    (void)options_.state->Apply(transaction);
+  }
 }
 
 void Leader::Record(const CoreSpan& span) {

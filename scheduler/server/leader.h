@@ -36,6 +36,12 @@ struct LeaderOptions {
   Tracer* tracer = nullptr;
 };
 
+struct LeaderStats {
+  uint64_t incarnation = 0, passes = 0, assigned = 0;
+  double last_pass_seconds = 0, longest_pass_seconds = 0;
+  double wait_p50_seconds = 0, wait_p99_seconds = 0;  // of the last kWaitsKept assigned
+};
+
 class Leader {
  public:
   explicit Leader(const LeaderOptions& options);  // starts at once
@@ -43,11 +49,13 @@ class Leader {
 
   // Held until the worker's desired state differs from the report, or its time is up.
   void Synchronize(WorkerReport report, std::unique_ptr<HeldCall> call);
-  StatusOr<std::vector<WorkerView>> Workers();
-  StatusOr<std::vector<QueuedView>> Queue(const std::string& tenant, size_t limit);
-  Status Drain(const std::string& worker_id, bool drain);  // returns when it is durable
-  uint64_t incarnation();                                  // 0: not leading
-  void Stop();                                             // refuses what is held
+  // Looks at the core; UNAVAILABLE/NOT_LEADER when there is none.
+  Status Look(const std::function<Status(const Core&, Now)>& look);
+  // Changes something; returns when that is durable.
+  Status Command(const std::function<Status(Core&, Now)>& command);
+  LeaderStats Stats();
+  uint64_t incarnation();  // 0: not leading
+  void Stop();             // refuses what is held
 
  private:
   using Input = std::function<void(Core&, Now)>;
@@ -64,6 +72,9 @@ class Leader {
   bool ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now);
   void Beat(CoreOutput* output, Now now, uint64_t incarnation);
   void Record(const CoreSpan& span);
+  void CountPass(const CoreOutput& output, double seconds);
+  Status CompleteOrder(AssignmentOrder* order);  // with its spec, from the store
+  void ClearAway(const std::vector<CoreOutput::Leftover>& leftovers);
   void WaitForWork();
   void Follow(uint64_t position);  // the following thread
   void PushInput(Input input);
@@ -81,11 +92,14 @@ class Leader {
   bool stopping_ = false, following_ = false, deposed_ = false;
   bool accepting_ = true;  // calls may wait for leadership to begin
   uint64_t incarnation_ = 0;
+  LeaderStats stats_;
+  std::deque<double> waits_;
   std::deque<Input> inputs_;
   std::map<std::string, Arrived> arrived_;  // the newest call of each worker
 
   // The deciding thread's own.
   HeldCalls held_;
+  std::map<std::string, SpecRecord> specs_;  // of jobs lately assigned
   std::vector<std::function<void(bool)>> after_apply_;
   uint64_t beat_version_ = 0;
   int64_t beat_mono_ = 0;

@@ -11,7 +11,7 @@
 namespace swage {
 namespace {
 
-constexpr size_t kQueueShown = 1000;
+constexpr size_t kQueueShown = 1000, kClassesShown = 200;
 
 // The reactor of a call lives until gRPC is done with it, the HeldCall until it is answered:
 // whichever is later.
@@ -68,29 +68,119 @@ class AdminServiceImpl : public v1::AdminService::Service {
 
   grpc::Status ListWorkers(grpc::ServerContext*, const v1::ListWorkersRequest*,
                            v1::ListWorkersResponse* response) override {
-    auto workers = leader_->Workers();
-    if (!workers.ok()) return ToGrpc(workers.status());
-    for (const WorkerView& view : *workers) ToProto(view, response->add_workers());
-    return grpc::Status::OK;
+    return ToGrpc(leader_->Look([&](const Core& core, Now) {
+      for (const WorkerView& view : core.Workers()) ToProto(view, response->add_workers());
+      return absl::OkStatus();
+    }));
   }
 
   grpc::Status GetQueue(grpc::ServerContext*, const v1::GetQueueRequest* request,
                         v1::GetQueueResponse* response) override {
-    auto queue = leader_->Queue(request->tenant(), kQueueShown);
-    if (!queue.ok()) return ToGrpc(queue.status());
-    for (const QueuedView& view : *queue) {
-      v1::QueuedJob* job = response->add_queued();
-      job->set_tenant(view.tenant);
-      job->set_job(Cat("jobs/", view.job));
-      job->set_pending_reason(view.pending_reason);
+    if (request->limit() < 0) {
+      return ToGrpc(InvalidInput("BAD_LIMIT", "limit must not be negative", "use 0 for 1000"));
     }
+    const size_t limit = request->limit() == 0
+                             ? kQueueShown
+                             : std::min(kQueueShown, static_cast<size_t>(request->limit()));
     response->set_incarnation(leader_->incarnation());
-    return grpc::Status::OK;
+    return ToGrpc(leader_->Look([&](const Core& core, Now now) {
+      for (const QueuedView& view : core.Queue(request->tenant(), limit, now))
+        ToProto(view, response->add_queued());
+      for (const ClassView& view : core.QueueClasses(request->tenant(), kClassesShown, now))
+        ToProto(view, response->add_classes());
+      response->set_waiting(core.waiting());
+      return absl::OkStatus();
+    }));
+  }
+
+  grpc::Status ExplainJob(grpc::ServerContext*, const v1::ExplainJobRequest* request,
+                          v1::ExplainJobResponse* response) override {
+    const auto tenant = CheckTenant(request->tenant());
+    if (!tenant.ok()) return ToGrpc(tenant.status());
+    const std::string& name = request->job();
+    const std::string id = StartsWith(name, "jobs/") ? name.substr(5) : name;
+    return ToGrpc(leader_->Look([&](const Core& core, Now now) {
+      SWAGE_ASSIGN_OR_RETURN(const Explanation explanation, core.Explain(*tenant, id, now));
+      ToProto(explanation, response);
+      return absl::OkStatus();
+    }));
   }
 
   grpc::Status DrainWorker(grpc::ServerContext*, const v1::DrainWorkerRequest* request,
                            v1::DrainWorkerResponse*) override {
-    return ToGrpc(leader_->Drain(request->worker_id(), request->drain()));
+    return ToGrpc(leader_->Command([r = *request](Core& core, Now now) {
+      return core.SetDrain(r.worker_id(), r.drain(), r.evict(), now);
+    }));
+  }
+
+  grpc::Status CordonDevice(grpc::ServerContext*, const v1::CordonDeviceRequest* request,
+                            v1::CordonDeviceResponse*) override {
+    return ToGrpc(leader_->Command([r = *request](Core& core, Now now) {
+      return core.SetCordon(r.worker_id(), r.device(),
+                            r.reason().substr(0, limits::kStatusMessageBytes), now);
+    }));
+  }
+
+  grpc::Status ListTenants(grpc::ServerContext*, const v1::ListTenantsRequest*,
+                           v1::ListTenantsResponse* response) override {
+    return ToGrpc(leader_->Look([&](const Core& core, Now now) {
+      for (const TenantView& view : core.Tenants(now)) ToProto(view, response->add_tenants());
+      return absl::OkStatus();
+    }));
+  }
+
+  grpc::Status SetTenant(grpc::ServerContext*, const v1::SetTenantRequest* request,
+                         v1::Tenant* response) override {
+    const auto settings = FromProto(request->tenant());
+    if (!settings.ok()) return ToGrpc(settings.status());
+    const Status set = leader_->Command(
+        [settings = *settings](Core& core, Now now) { return core.SetTenant(settings, now); });
+    if (!set.ok()) return ToGrpc(set);
+    return ToGrpc(leader_->Look([&](const Core& core, Now now) {
+      for (const TenantView& view : core.Tenants(now)) {
+        if (view.settings.tenant == settings->tenant) ToProto(view, response);
+      }
+      return absl::OkStatus();
+    }));
+  }
+
+  grpc::Status GetSnapshot(grpc::ServerContext*, const v1::GetSnapshotRequest*,
+                           grpc::ServerWriter<v1::GetSnapshotResponse>* writer) override {
+    std::string json;
+    const Status taken = leader_->Look([&](const Core& core, Now now) {
+      json = core.Snapshot(now);
+      return absl::OkStatus();
+    });
+    if (!taken.ok()) return ToGrpc(taken);
+    v1::GetSnapshotResponse piece;
+    for (size_t at = 0; at < json.size(); at += limits::kChunkBytes) {
+      piece.set_json(json.substr(at, limits::kChunkBytes));
+      if (!writer->Write(piece)) break;
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status GetStats(grpc::ServerContext*, const v1::GetStatsRequest*,
+                        v1::Stats* response) override {
+    const LeaderStats stats = leader_->Stats();
+    response->set_incarnation(stats.incarnation);
+    response->set_passes(stats.passes);
+    response->set_last_pass_seconds(stats.last_pass_seconds);
+    response->set_longest_pass_seconds(stats.longest_pass_seconds);
+    response->set_assigned(stats.assigned);
+    response->set_assign_wait_p50_seconds(stats.wait_p50_seconds);
+    response->set_assign_wait_p99_seconds(stats.wait_p99_seconds);
+    return ToGrpc(leader_->Look([&](const Core& core, Now now) {
+      response->set_waiting(core.waiting());
+      response->set_refused_outcomes(core.refused_outcomes());
+      response->set_evictions(core.evictions());
+      uint64_t running = 0, workers = 0;
+      for (const TenantView& tenant : core.Tenants(now)) running += tenant.running;
+      for (const WorkerView& worker : core.Workers()) workers += worker.connected;
+      response->set_running(running);
+      response->set_workers(workers);
+      return absl::OkStatus();
+    }));
   }
 
  private:

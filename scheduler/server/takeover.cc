@@ -19,9 +19,16 @@ Status LoadRecords(StateStore* state, Leadership* leadership,
   std::string after;
   while (true) {
     SWAGE_ASSIGN_OR_RETURN(const std::vector<Record> page, state->Scan("", after, kPage));
+    std::string jump;
     for (const Record& record : page) {
       if (record.key == kBeatKey) leadership->beat_version = record.version;
-      if (SplitKey(record.key).kind == "request") {
+      const KeyParts parts = SplitKey(record.key);
+      if (parts.kind == "spec" || parts.kind == "rid" || parts.kind == "plan") {
+        // As many as there are jobs, and larger: not for the core. '0' comes after '/'.
+        jump = Cat(parts.tenant, "/", parts.kind, "0");
+        break;
+      }
+      if (parts.kind == "request") {
         auto request = RequestFromJson(record.value);
         if (request.ok()) {
           requests->push_back({record.key, record.version, std::move(*request)});
@@ -34,8 +41,8 @@ Status LoadRecords(StateStore* state, Leadership* leadership,
       const Status loaded = leadership->core->Load(record.key, record.version, record.value);
       if (!loaded.ok()) LogError("left alone: ", MessageOf(loaded));
     }
-    if (page.size() < kPage) return absl::OkStatus();
-    after = page.back().key;
+    if (jump.empty() && page.size() < kPage) return absl::OkStatus();
+    after = jump.empty() ? page.back().key : jump;
   }
 }
 

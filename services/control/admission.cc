@@ -5,7 +5,9 @@
 
 #include "base/env.h"
 #include "base/limits.h"
-#include "services/control/model_check.h"
+#include "services/control/job_id.h"
+#include "services/kit/version.h"
+#include "workers/catalog/catalog.h"
 
 namespace swage {
 namespace {
@@ -38,6 +40,32 @@ Status CheckFields(const JobSpecFields& spec) {
   if (!alias.empty() && (!plain || alias.size() > limits::kNameBytes || !CheckRelativePath(alias).ok())) {
     return InvalidInput("BAD_ALIAS", Cat("'", alias.substr(0, 80), "' cannot be an alias"),
                         "use letters, digits, '.', '_', '-' and '/', for example models/tiny-int4; the version is added");
+  }
+  return absl::OkStatus();
+}
+
+Status CheckResources(const ShapeRecord& r, const Recipe& recipe) {
+  const bool sane = r.devices >= 0 && r.devices <= limits::kDevicesPerMember && r.gang >= 0 &&
+                    r.gang <= limits::kGangMembers && r.features.size() <= kLabels &&
+                    r.host_bytes <= limits::kDeviceBytes && r.device_bytes <= limits::kDeviceBytes;
+  if (!sane || (r.devices > 0) != !r.device_kind.empty() || (r.devices == 0 && r.device_bytes > 0)) {
+    return InvalidInput("BAD_RESOURCES", "the job's resources contradict themselves or are out of range",
+                        Cat("devices (at most ", limits::kDevicesPerMember, ") and device_kind go together; gang is 1 to ",
+                            limits::kGangMembers));
+  }
+  for (const auto& step : recipe.steps) {
+    const MethodRow* row = FindMethod(step.method);
+    if (row == nullptr) continue;
+    if (r.gang > 1 && !row->gang) {
+      return InvalidInput("GANG_UNSUPPORTED", Cat(step.method, " runs on one worker; the job asks for ", r.gang),
+                          "leave `gang` out");
+    }
+    const bool runs = r.device_kind.empty() ||
+                      std::find(row->devices.begin(), row->devices.end(), r.device_kind) != row->devices.end();
+    if (!runs) {
+      return InvalidInput("DEVICE_UNSUPPORTED", Cat(step.method, " does not run on ", r.device_kind, " devices"),
+                          "leave `device_kind` out: the host's processor does it");
+    }
   }
   return absl::OkStatus();
 }
@@ -75,7 +103,7 @@ Status CheckFiles(ArtifactClient* client, const Recipe& recipe, const JobSpecFie
       return Precondition("INPUT_MISSING", Cat(text, " (", given->second, ") is not in the store"), "upload it first");
     }
     SWAGE_RETURN_IF_ERROR(size.status());
-    if (*size == 0) return InvalidInput("EMPTY_TEXT", Cat(text, " is empty"), "give a text of at least one window");
+    if (*size == 0) return InvalidInput("TEXT_EMPTY", Cat(text, " is empty"), "give a text of at least one window");
     if (*size > limits::kTextFileBytes) {
       return InvalidInput("TEXT_TOO_LARGE", Cat(text, " has ", HumanBytes(static_cast<double>(*size)), ", at most ",
                                                 HumanBytes(static_cast<double>(limits::kTextFileBytes)), " are allowed"));
@@ -97,13 +125,41 @@ Status UnknownModel(ArtifactClient* client, const std::string& model) {
                   near.empty() ? "upload it: swage upload DIR --as models/name" : Cat("did you mean ", near, "?"));
 }
 
+// The digest of everything that decides the result. Two jobs with one key make the same artifact.
+std::string ActionKeyOf(const std::string& model, const Recipe& recipe, const JobSpecFields& spec) {
+  nlohmann::json methods = nlohmann::json::array();
+  for (const auto& step : recipe.steps) {
+    const MethodRow* row = FindMethod(step.method);
+    methods.push_back({step.method, row == nullptr ? 0 : row->version});
+  }
+  const nlohmann::json action = {{"version", kVersion},         {"model", model},
+                                 {"recipe", recipe.ToJson()},   {"files", spec.files},
+                                 {"methods", methods}};
+  return Sha256Of(action.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).Hex();
+}
+
+constexpr int64_t kMinuteNanos = 60'000'000'000;
+
 }  // namespace
 
 std::string JobSpecFields::Digest() const {
-  const nlohmann::json canonical = {{"model", model},   {"recipe", recipe}, {"output_alias", output_alias},
-                                    {"files", files},   {"labels", labels}, {"priority", priority}};
+  nlohmann::json canonical = {{"model", model},   {"recipe", recipe}, {"output_alias", output_alias},
+                              {"files", files},   {"labels", labels}, {"priority", priority}};
+  if (!after.empty()) canonical["after"] = after;
+  if (never_preempt) canonical["never_preempt"] = true;
+  if (skip_cache) canonical["skip_cache"] = true;
+  const ShapeRecord& r = resources;
+  if (r.host_bytes + r.device_bytes + static_cast<uint64_t>(r.devices + r.gang) + r.features.size() > 1) {
+    canonical["resources"] = {r.host_bytes, r.device_kind, r.devices, r.device_bytes, r.features, r.gang};
+  }
   return Sha256Of(canonical.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).Hex();
 }
+
+// An artifact is asked for again after a second, as it may have been deleted; recipes and plans hold as they are.
+Admitter::Admitter(std::string store_address, Clock* clock, FindJob find_job, PlanToText plan_to_text)
+    : store_address_(std::move(store_address)), clock_(clock), find_job_(std::move(find_job)),
+      plan_to_text_(std::move(plan_to_text)), models_(64, kMinuteNanos / 60), recipes_(256, 60 * kMinuteNanos),
+      plans_(256, 60 * kMinuteNanos), pinned_(4096, kMinuteNanos) {}
 
 std::unique_ptr<ArtifactClient> Admitter::Client(const std::string& tenant, const SpanContext& trace) {
   auto client = std::make_unique<ArtifactClient>(store_address_, tenant, kStoreRetryMs);
@@ -111,54 +167,156 @@ std::unique_ptr<ArtifactClient> Admitter::Client(const std::string& tenant, cons
   return client;
 }
 
+// The artifact by which the job is planned. For the result of a job that is still to come that is the model at the
+// beginning of the chain, whose shape it has.
+StatusOr<std::string> Admitter::ResolveModel(const std::string& tenant, const JobSpecFields& spec,
+                                             ArtifactClient* client, AdmittedJob* job) {
+  std::string model = spec.model;
+  for (int depth = 0; StartsWith(model, "jobs/") && depth <= limits::kJobDependencies; ++depth) {
+    const auto id = ParseJobName(model);
+    if (!id.ok()) break;  // an alias that only looks like one
+    const auto found = find_job_(tenant, *id);
+    if (absl::IsNotFound(found.status()) && depth == 0) break;
+    SWAGE_RETURN_IF_ERROR(found.status());
+    const JobRecord& record = found->record;
+    if (record.state == JobState::kSucceeded) {
+      if (depth == 0) job->model_digest = record.artifact;
+      return record.artifact;
+    }
+    if (IsFinal(record.state)) {
+      return Precondition("BAD_DEPENDENCY", Cat(model, " is ", JobStateName(record.state), ": it makes no model"),
+                          "retry it first");
+    }
+    SWAGE_ASSIGN_OR_RETURN(const Recipe recipe, RecipeFromJson(found->spec.recipe_json));
+    if (recipe.export_format != "dense") {
+      return InvalidInput("ALREADY_QUANTIZED", Cat(model, " makes a quantized model, which cannot be compressed again"),
+                          "give that job `export: dense`");
+    }
+    if (depth == 0) job->model_job = *id;
+    if (!record.job.model_digest.empty()) return record.job.model_digest;
+    model = record.job.model;
+  }
+  // An id needs no asking: what it names never changes, and whether it is there is seen with its manifest.
+  if (swage::Digest::FromHex(model).ok()) {
+    job->model_digest = model;
+    return model;
+  }
+  const auto artifact = client->Get(model);
+  if (absl::IsNotFound(artifact.status())) return UnknownModel(client, spec.model);
+  SWAGE_RETURN_IF_ERROR(artifact.status());
+  job->model_digest = artifact->id;
+  return artifact->id;
+}
+
+StatusOr<std::shared_ptr<const Admitter::Model>> Admitter::CheckedOf(const std::string& tenant,
+                                                                     const std::string& artifact,
+                                                                     const std::string& name, ArtifactClient* client) {
+  const std::string key = Cat(tenant, "/", artifact);
+  if (auto known = models_.Find(key, clock_->MonotonicNanos())) return known;
+  const auto manifest = client->GetManifest(artifact);
+  if (absl::IsNotFound(manifest.status())) return UnknownModel(client, name);
+  SWAGE_RETURN_IF_ERROR(manifest.status());
+  Model model;
+  SWAGE_ASSIGN_OR_RETURN(model.checked, CheckModel(client, *manifest, artifact, name));
+  for (const ManifestFile& file : manifest->files) model.bytes += file.size;
+  return models_.Put(key, std::move(model), clock_->MonotonicNanos());
+}
+
+StatusOr<std::shared_ptr<const PlannedRecipe>> Admitter::PlannedFor(const std::string& text,
+                                                                    const std::string& artifact, const Model& model) {
+  const std::string key = Cat(artifact, "/", Sha256Of(text).Hex());
+  if (auto known = plans_.Find(key, clock_->MonotonicNanos())) return known;
+  PlannedRecipe planned;
+  SWAGE_ASSIGN_OR_RETURN(planned.recipe, ParseRecipe(text));
+  SWAGE_ASSIGN_OR_RETURN(planned.plan, MakePlan(planned.recipe, model.checked.config));
+  planned.plan_json = plan_to_text_(planned.plan);
+  planned.plan_digest = Sha256Of(planned.plan_json).Hex();
+  return plans_.Put(key, std::move(planned), clock_->MonotonicNanos());
+}
+
 StatusOr<Admission> Admitter::Admit(const std::string& tenant, const JobSpecFields& spec, const SpanContext& trace) {
   SWAGE_RETURN_IF_ERROR(CheckFields(spec));
-  SWAGE_ASSIGN_OR_RETURN(const Recipe recipe, ParseRecipe(spec.recipe));
+  auto recipe = recipes_.Find(spec.recipe, clock_->MonotonicNanos());
+  if (recipe == nullptr) {
+    SWAGE_ASSIGN_OR_RETURN(Recipe parsed, ParseRecipe(spec.recipe));
+    recipe = recipes_.Put(spec.recipe, std::move(parsed), clock_->MonotonicNanos());
+  }
+  SWAGE_RETURN_IF_ERROR(CheckResources(spec.resources, *recipe));
   Admission admission;
+  AdmittedJob& job = admission.job;
   const auto client = Client(tenant, trace);
-  SWAGE_RETURN_IF_ERROR(CheckFiles(client.get(), recipe, spec, &admission));
-  const auto artifact = client->Get(spec.model);
-  if (absl::IsNotFound(artifact.status())) return UnknownModel(client.get(), spec.model);
-  SWAGE_RETURN_IF_ERROR(artifact.status());
-  SWAGE_ASSIGN_OR_RETURN(const Manifest manifest, client->GetManifest(artifact->id));
-  SWAGE_ASSIGN_OR_RETURN(const CheckedModel model, CheckModel(client.get(), manifest, artifact->id, spec.model));
-  if (!model.has_tokenizer && !admission.file_sizes.empty()) {
+  SWAGE_RETURN_IF_ERROR(CheckFiles(client.get(), *recipe, spec, &admission));
+  SWAGE_RETURN_IF_ERROR(CheckAfter(tenant, spec, &job));
+  SWAGE_ASSIGN_OR_RETURN(const std::string artifact, ResolveModel(tenant, spec, client.get(), &job));
+  SWAGE_ASSIGN_OR_RETURN(const auto model, CheckedOf(tenant, artifact, spec.model, client.get()));
+  if (!model->checked.has_tokenizer && !admission.file_sizes.empty()) {
     return InvalidInput("TOKENIZER_MISSING", Cat(spec.model, " has no tokenizer.json, which the recipe's texts need"),
                         "upload the complete Hugging Face folder");
   }
-  SWAGE_ASSIGN_OR_RETURN(admission.plan, MakePlan(recipe, model.config));
+  SWAGE_ASSIGN_OR_RETURN(admission.planned, PlannedFor(spec.recipe, artifact, *model));
 
-  AdmittedJob& job = admission.job;
   job.tenant = tenant;
   job.model = spec.model;
-  job.model_digest = artifact->id;
-  job.recipe_yaml = spec.recipe;
-  job.recipe_json = admission.plan.recipe.ToJson();
-  job.files = spec.files;
+  job.model_bytes = model->bytes;
   job.output_alias = spec.output_alias;
-  job.labels = spec.labels;
   job.priority = spec.priority;
-  job.peak_host_bytes = admission.plan.estimate.peak_host_bytes;
-  job.estimated_seconds = admission.plan.estimate.seconds;
+  job.preemptible = !spec.never_preempt;
+  job.shape = spec.resources;
+  job.shape.gang = std::max(1, spec.resources.gang);
+  job.shape.host_bytes = std::max(spec.resources.host_bytes, admission.planned->plan.estimate.peak_host_bytes);
+  for (const auto& step : recipe->steps) job.shape.methods.push_back(step.method);
+  std::sort(job.shape.methods.begin(), job.shape.methods.end());
+  std::sort(job.shape.features.begin(), job.shape.features.end());
+  job.plan_digest = admission.planned->plan_digest;
+  job.estimated_seconds = admission.planned->plan.estimate.seconds;
+  if (!spec.skip_cache) {
+    const std::string model_name = job.model_job.empty() ? job.model_digest : Cat("jobs/", job.model_job);
+    job.action_key = ActionKeyOf(model_name, admission.planned->plan.recipe, spec);
+  }
+  admission.spec.recipe_yaml = spec.recipe;
+  admission.spec.recipe_json = admission.planned->plan.recipe.ToJson();
+  admission.spec.files = spec.files;
+  admission.spec.labels = spec.labels;
   return admission;
+}
+
+Status Admitter::CheckAfter(const std::string& tenant, const JobSpecFields& spec, AdmittedJob* job) {
+  if (spec.after.size() > static_cast<size_t>(limits::kJobDependencies)) {
+    return InvalidInput("BAD_DEPENDENCY", Cat("a job waits for at most ", limits::kJobDependencies, " others"));
+  }
+  for (const std::string& name : spec.after) {
+    SWAGE_ASSIGN_OR_RETURN(const std::string id, ParseJobName(name));
+    const auto found = find_job_(tenant, id);
+    if (!found.ok()) return Annotate(found.status(), "after");
+    const JobState state = found->record.state;
+    if (IsFinal(state) && state != JobState::kSucceeded) {
+      return Precondition("BAD_DEPENDENCY", Cat(name, " is ", JobStateName(state), ": a job behind it would never run"),
+                          "retry it first");
+    }
+    job->after.push_back(id);
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<std::string> Admitter::PinInputs(const Admission& admission, const std::string& job_id,
                                           const SpanContext& trace) {
-  if (admission.job.files.empty()) return std::string();
+  if (admission.spec.files.empty()) return std::string();
   Manifest manifest;
   manifest.kind = "inputs";
-  for (const auto& [path, hex] : admission.job.files) {  // a map: ordered by path, as a manifest wants it
+  std::string key = admission.job.tenant;
+  for (const auto& [path, hex] : admission.spec.files) {  // a map: ordered by path, as a manifest wants it
     ManifestFile file;
     file.path = path;
     SWAGE_ASSIGN_OR_RETURN(file.sha256, Digest::FromHex(hex));
     file.size = admission.file_sizes.at(path);
     file.parts.push_back({0, file.size, file.sha256, "", "", {}});
     manifest.files.push_back(std::move(file));
+    key += Cat("\n", path, "\n", hex);
   }
+  if (const auto known = pinned_.Find(key, clock_->MonotonicNanos())) return *known;
   SWAGE_ASSIGN_OR_RETURN(const ArtifactInfo pinned,
                          Client(admission.job.tenant, trace)->Commit(manifest, Cat("inputs-", job_id), ""));
-  return pinned.id;
+  return *pinned_.Put(key, pinned.id, clock_->MonotonicNanos());
 }
 
 }  // namespace swage

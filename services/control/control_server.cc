@@ -31,7 +31,10 @@ using ServiceBase = v1::JobService::WithCallbackMethod_WatchJob<v1::JobService::
 class JobServiceImpl : public ServiceBase {
  public:
   explicit JobServiceImpl(const ControlOptions& options)
-      : options_(options), directory_(options.state, options.clock), admitter_(options.store_address),
+      : options_(options), directory_(options.state, options.clock), 
+        admitter_(options.store_address, options.clock,
+                  [this](const std::string& tenant, const std::string& id) { return FindJob(tenant, id); },
+                  [](const Plan& plan) { return PlanToJson(ToProto(plan)); }),
         watches_(options.state, &directory_) {}
 
   void Shutdown() { watches_.Shutdown(); }
@@ -86,7 +89,7 @@ class JobServiceImpl : public ServiceBase {
                            v1::Plan* plan) override {
     const auto admission = Admit(request->tenant(), request->job(), TraceOf(*context));
     if (!admission.ok()) return ToGrpc(admission.status());
-    *plan = ToProto(admission->plan);
+    *plan = ToProto(admission->planned->plan);
     return grpc::Status::OK;
   }
 
@@ -115,6 +118,7 @@ class JobServiceImpl : public ServiceBase {
     }
     Span span = StartSpan("CreateJob", TraceOf(context));
     const SpanContext trace = span.context().valid() ? span.context() : SpanContext::NewTrace();
+    if (!request.validate_only()) SWAGE_RETURN_IF_ERROR(directory_.CheckLoad(tenant));
     auto admission = admitter_.Admit(tenant, spec, trace);
     span.SetStatus(admission.status());
     SWAGE_RETURN_IF_ERROR(admission.status());
@@ -126,11 +130,26 @@ class JobServiceImpl : public ServiceBase {
     job.id = directory_.NewId();
     job.create_unix_nanos = options_.clock->UnixNanos();
     job.traceparent = trace.ToTraceparent();
-    job.plan_json = PlanToJson(ToProto(admission->plan));
-    SWAGE_ASSIGN_OR_RETURN(job.inputs_artifact, admitter_.PinInputs(*admission, job.id, trace));
+    job.request_id = request.request_id();
+    SWAGE_ASSIGN_OR_RETURN(admission->spec.inputs_artifact, admitter_.PinInputs(*admission, job.id, trace));
+    directory_.KeepPlan(tenant, job.plan_digest, admission->planned->plan_json);
     span.SetAttribute("swage.job", job.id);
-    SWAGE_ASSIGN_OR_RETURN(const std::string id, directory_.Create(job, request.request_id(), digest));
-    return Fill(tenant, id, out);
+    SWAGE_ASSIGN_OR_RETURN(const std::string id,
+                           directory_.Create(job, admission->spec, request.request_id(), digest));
+    if (id != job.id) return Fill(tenant, id, out);
+    // As it was just written; the leader has hardly seen it yet.
+    JobEntry entry;
+    entry.record.job = job;
+    entry.record.pending_reason = "WAITING_FOR_SCHEDULER";
+    entry.spec = admission->spec;
+    *out = ToProto(entry);
+    return absl::OkStatus();
+  }
+
+  StatusOr<KnownJob> FindJob(const std::string& tenant, const std::string& id) {
+    SWAGE_ASSIGN_OR_RETURN(JobEntry entry, directory_.Get(tenant, id));
+    SWAGE_ASSIGN_OR_RETURN(SpecRecord spec, directory_.SpecOf(tenant, id));
+    return KnownJob{std::move(entry.record), std::move(spec)};
   }
 
   Span StartSpan(std::string_view name, const SpanContext& parent) {
@@ -140,6 +159,8 @@ class JobServiceImpl : public ServiceBase {
   Status Fill(const std::string& tenant, const std::string& id, v1::Job* out) {
     SWAGE_ASSIGN_OR_RETURN(JobEntry view, directory_.Get(tenant, id));
     SWAGE_ASSIGN_OR_RETURN(view.last_sequence, directory_.LastSequence(tenant, id));
+    SWAGE_ASSIGN_OR_RETURN(view.spec, directory_.SpecOf(tenant, id));
+    SWAGE_ASSIGN_OR_RETURN(view.plan_json, directory_.PlanOf(view.record));
     *out = ToProto(view);
     return absl::OkStatus();
   }
@@ -159,10 +180,9 @@ class JobServiceImpl : public ServiceBase {
     }
     SWAGE_ASSIGN_OR_RETURN(const JobPage page,
                            directory_.List(tenant, states, request.page_size(), request.page_token()));
-    for (const JobEntry& view : page.jobs) {
-      v1::Job* job = response->add_jobs();
-      *job = ToProto(view);
-      job->clear_plan();  // of a large model it is large; GetJob has it
+    for (JobEntry view : page.jobs) {  // without plans: GetJob has them
+      SWAGE_ASSIGN_OR_RETURN(view.spec, directory_.SpecOf(tenant, view.record.job.id));
+      *response->add_jobs() = ToProto(view);
     }
     response->set_next_page_token(page.next_page_token);
     return absl::OkStatus();

@@ -20,17 +20,26 @@ void SetProgress(const ProgressRecord& progress, v1::Progress* out) {
   out->set_peak_bytes(progress.peak_bytes);
 }
 
-void SetSpec(const AdmittedJob& job, v1::Job* out) {
+void SetSpec(const AdmittedJob& job, const SpecRecord& text, v1::Job* out) {
   v1::JobSpec* spec = out->mutable_spec();
   spec->set_model(job.model);
-  spec->set_recipe(job.recipe_yaml);
-  spec->mutable_files()->insert(job.files.begin(), job.files.end());
+  spec->set_recipe(text.recipe_yaml);
+  spec->mutable_files()->insert(text.files.begin(), text.files.end());
   spec->set_output_alias(job.output_alias);
-  spec->mutable_labels()->insert(job.labels.begin(), job.labels.end());
+  spec->mutable_labels()->insert(text.labels.begin(), text.labels.end());
   spec->set_priority(job.priority);
+  for (const std::string& id : job.after) spec->add_after(Cat("jobs/", id));
+  spec->set_never_preempt(!job.preemptible);
+  v1::Resources* resources = spec->mutable_resources();
+  resources->set_host_bytes(job.shape.host_bytes);
+  resources->set_device_kind(job.shape.device_kind);
+  resources->set_devices(job.shape.devices);
+  resources->set_device_bytes(job.shape.device_bytes);
+  for (const std::string& feature : job.shape.features) resources->add_features(feature);
+  resources->set_gang(job.shape.gang);
   out->set_tenant(job.tenant);
   out->set_model_digest(job.model_digest);
-  out->set_recipe_json(job.recipe_json);
+  out->set_recipe_json(text.recipe_json);
 }
 
 std::string Words(const QuantScheme& scheme) {
@@ -92,6 +101,16 @@ JobSpecFields FromProto(const v1::JobSpec& spec) {
   fields.files.insert(spec.files().begin(), spec.files().end());
   fields.labels.insert(spec.labels().begin(), spec.labels().end());
   fields.priority = spec.priority();
+  fields.after.assign(spec.after().begin(), spec.after().end());
+  fields.never_preempt = spec.never_preempt();
+  fields.skip_cache = spec.skip_cache();
+  const v1::Resources& r = spec.resources();
+  fields.resources.host_bytes = r.host_bytes();
+  fields.resources.device_kind = r.device_kind();
+  fields.resources.devices = r.devices();
+  fields.resources.device_bytes = r.device_bytes();
+  fields.resources.features.assign(r.features().begin(), r.features().end());
+  fields.resources.gang = r.gang();
   return fields;
 }
 
@@ -122,7 +141,7 @@ std::string PlanToJson(const v1::Plan& plan) {
 v1::Job ToProto(const JobEntry& view) {
   const JobRecord& record = view.record;
   v1::Job job;
-  SetSpec(record.job, &job);
+  SetSpec(record.job, view.spec, &job);
   job.set_name(Cat("jobs/", record.job.id));
   job.set_state(ToProto(record.state));
   job.set_reason(record.reason);
@@ -147,7 +166,10 @@ v1::Job ToProto(const JobEntry& view) {
   }
   job.set_pending_reason(record.pending_reason);
   job.set_trace_id(SpanContext::FromTraceparent(record.job.traceparent).trace_id);
-  (void)google::protobuf::util::JsonStringToMessage(record.job.plan_json, job.mutable_plan());
+  if (!view.plan_json.empty())
+    (void)google::protobuf::util::JsonStringToMessage(view.plan_json, job.mutable_plan());
+  job.set_evictions(record.evictions);
+  job.set_shared_result(record.shared);
   job.set_etag(Cat("\"", view.version, "\""));
   job.set_last_sequence(view.last_sequence);
   return job;
@@ -155,8 +177,8 @@ v1::Job ToProto(const JobEntry& view) {
 
 v1::Job ToProto(const Admission& admission) {
   v1::Job job;
-  SetSpec(admission.job, &job);
-  *job.mutable_plan() = ToProto(admission.plan);
+  SetSpec(admission.job, admission.spec, &job);
+  *job.mutable_plan() = ToProto(admission.planned->plan);
   return job;
 }
 

@@ -10,9 +10,12 @@ namespace swage {
 namespace {
 
 constexpr size_t kScanRows = 200;
+constexpr size_t kPlansRemembered = 1000;
 constexpr size_t kPendingCreates = 1000;  // that one List looks at
 constexpr int kMaxPage = 1000, kDefaultPage = 100;
 constexpr int kPutTries = 5;
+
+constexpr int64_t kLoadGoodNanos = 200'000'000;
 
 JobRecord QueuedFrom(const AdmittedJob& job) {
   JobRecord record;
@@ -83,7 +86,7 @@ StatusOr<bool> Allowed(const std::string& kind, const JobRecord& record) {
 }  // namespace
 
 JobDirectory::JobDirectory(std::shared_ptr<StateStore> state, Clock* clock)
-    : state_(std::move(state)), clock_(clock), ids_(clock) {}
+    : state_(std::move(state)), clock_(clock), ids_(clock), load_(1, kLoadGoodNanos) {}
 
 // A create request is kept under its job's id, so that a job can be found before the leader has seen it.
 StatusOr<std::optional<JobRecord>> JobDirectory::Pending(const std::string& tenant, const std::string& id) {
@@ -105,7 +108,7 @@ StatusOr<JobEntry> JobDirectory::Get(const std::string& tenant, const std::strin
       return view;
     }
     SWAGE_ASSIGN_OR_RETURN(auto pending, Pending(tenant, id));
-    if (pending) return JobEntry{*std::move(pending), 0, 0};
+    if (pending) return JobEntry{*std::move(pending), {}, "", 0, 0};
   }
   return NotFound("JOB_NOT_FOUND", Cat("there is no job jobs/", id), "`swage jobs` lists the jobs");
 }
@@ -141,7 +144,7 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
   SWAGE_ASSIGN_OR_RETURN(const auto requests, state_->Scan(RequestKey(tenant, ""), RequestKey(tenant, after), kPendingCreates));
   for (const Record& record : requests) {
     const auto request = RequestFromJson(record.value);
-    if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), 0, 0};
+    if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), {}, "", 0, 0};
   }
   std::vector<JobEntry> found;
   std::string cursor = JobKey(tenant, after);
@@ -153,7 +156,7 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
       cursor = record.key;
       SWAGE_ASSIGN_OR_RETURN(JobRecord job, JobRecordFromJson(record.value));
       pending.erase(job.job.id);
-      if (Wanted(job, states)) found.push_back({std::move(job), record.version, 0});
+      if (Wanted(job, states)) found.push_back({std::move(job), {}, "", record.version, 0});
     }
   }
   for (auto& [id, view] : pending) {
@@ -187,8 +190,57 @@ StatusOr<std::optional<std::string>> JobDirectory::FindByRequestId(const std::st
   return std::optional<std::string>(known.job_id);
 }
 
-StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const std::string& request_id,
-                                           const std::string& spec_digest) {
+StatusOr<SpecRecord> JobDirectory::SpecOf(const std::string& tenant, const std::string& id) {
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(SpecKey(tenant, id)));
+  if (!record) return SpecRecord{};
+  return SpecRecordFromJson(record->value);
+}
+
+StatusOr<std::string> JobDirectory::PlanOf(const JobRecord& job) {
+  if (job.job.plan_digest.empty()) return std::string();
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(PlanKey(job.job.tenant, job.job.plan_digest)));
+  return record ? record->value : std::string();
+}
+
+// Equal plans are kept once. For display: that it could not be written is no reason to refuse a job.
+void JobDirectory::KeepPlan(const std::string& tenant, const std::string& digest, const std::string& json) {
+  const std::string key = PlanKey(tenant, digest);
+  {
+    std::lock_guard lock(mu_);
+    if (plans_kept_.contains(key)) return;
+  }
+  const auto known = state_->Get(key);
+  if (!known.ok()) return;
+  Transaction transaction;
+  transaction.writes.push_back({key, 0, json});
+  if (!known->has_value() && state_->Apply(transaction) == ApplyResult::kUnknown) return;
+  std::lock_guard lock(mu_);
+  if (plans_kept_.size() > kPlansRemembered) plans_kept_.clear();
+  plans_kept_.insert(key);
+}
+
+Status JobDirectory::CheckLoad(const std::string& tenant) {
+  std::shared_ptr<const LoadRecord> load = load_.Find("", clock_->MonotonicNanos());
+  if (load == nullptr) {
+    SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(std::string(kLoadKey)));
+    LoadRecord fresh;
+    if (record) {
+      SWAGE_ASSIGN_OR_RETURN(fresh, LoadRecordFromJson(record->value));
+    }
+    load = load_.Put("", std::move(fresh), clock_->MonotonicNanos());
+  }
+  const auto queued = load->queued.find(tenant);
+  const auto own = load->limit.find(tenant);
+  const uint64_t limit =
+      own == load->limit.end() ? static_cast<uint64_t>(limits::kQueuedJobsPerTenant) : own->second;
+  if (queued == load->queued.end() || queued->second < limit) return absl::OkStatus();
+  return Error(StatusCode::kResourceExhausted, "QUEUE_FULL",
+               Cat("tenant ", tenant, " has ", queued->second, " jobs that have not ended; its limit is ", limit),
+               "try again when some have ended, or let an operator raise it: swage quota set");
+}
+
+StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const SpecRecord& spec,
+                                           const std::string& request_id, const std::string& spec_digest) {
   Request request;
   request.kind = "create";
   request.tenant = job.tenant;
@@ -198,6 +250,7 @@ StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const std::st
   for (int attempt = 0; attempt < kPutTries; ++attempt) {
     Transaction transaction;
     transaction.writes.push_back({key, 0, ToJson(request)});
+    transaction.writes.push_back({SpecKey(job.tenant, job.id), 0, ToJson(spec)});
     transaction.events.push_back({std::string(kRequestStream), key});
     if (!request_id.empty()) {
       SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, request_id, spec_digest));

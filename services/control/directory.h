@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,11 +15,14 @@
 #include "scheduler/core/records.h"
 #include "scheduler/state/state_store.h"
 #include "services/control/job_id.h"
+#include "services/control/recent.h"
 
 namespace swage {
 
 struct JobEntry {
   JobRecord record;
+  SpecRecord spec;             // filled by who needs it, from SpecOf
+  std::string plan_json;       // likewise, from PlanOf
   uint64_t version = 0;        // of the record; 0: not applied yet
   uint64_t last_sequence = 0;  // filled by who needs it, from LastSequence
 };
@@ -40,8 +45,15 @@ class JobDirectory {
   // The job that this request_id made before, if any; ALREADY_EXISTS/REQUEST_ID_REUSED when the spec was another one.
   StatusOr<std::optional<std::string>> FindByRequestId(const std::string& tenant, const std::string& request_id,
                                                        const std::string& spec_digest);
+  // RESOURCE_EXHAUSTED/QUEUE_FULL when the tenant has as many open jobs as it may; by the leader's count, which is up to
+  // a second old.
+  Status CheckLoad(const std::string& tenant);
+  StatusOr<SpecRecord> SpecOf(const std::string& tenant, const std::string& id);  // empty when there is none
+  StatusOr<std::string> PlanOf(const JobRecord& job);                             // JSON, "" when it is not kept
+  void KeepPlan(const std::string& tenant, const std::string& digest, const std::string& json);
   // Writes the create request; returns the id of the job, which is an earlier one's when request_id was used meanwhile.
-  StatusOr<std::string> Create(const AdmittedJob& job, const std::string& request_id, const std::string& spec_digest);
+  StatusOr<std::string> Create(const AdmittedJob& job, const SpecRecord& spec, const std::string& request_id,
+                               const std::string& spec_digest);
   // Checks that the job's state allows it, writes the request, waits up to `wait_ms` for the leader.
   // kind: cancel | pause | resume | retry | delete. What holds already is OK and writes nothing.
   Status Act(const std::string& kind, const std::string& tenant, const std::string& id, const std::string& reason,
@@ -57,6 +69,9 @@ class JobDirectory {
   const std::shared_ptr<StateStore> state_;
   Clock* const clock_;
   JobIdGenerator ids_;
+  Recent<LoadRecord> load_;
+  std::mutex mu_;
+  std::set<std::string> plans_kept_;
 };
 
 }  // namespace swage

@@ -135,7 +135,7 @@ class KillTest {
   }
 
   StatusOr<std::string> Submit() {
-    SWAGE_ASSIGN_OR_RETURN(const std::string text, platform_->Cli({"submit", JoinPath(dir_.path(), "recipe.yaml"),
+    SWAGE_ASSIGN_OR_RETURN(const std::string text, platform_->Cli({"submit", "--no-cache", JoinPath(dir_.path(), "recipe.yaml"),
                                                                    "--model", "models/kill", "--request-id", RandomHex(8)}));
     const Json job = Json::parse(text, nullptr, false);
     if (!job.is_object() || !job.contains("name")) return Internal(Cat("submit printed ", text));

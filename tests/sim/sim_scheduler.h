@@ -62,7 +62,7 @@ class SimScheduler : public std::enable_shared_from_this<SimScheduler> {
   std::vector<std::pair<WorkerReport, Reply>> arrived_;
   std::vector<std::function<void()>> decided_;
   std::map<std::string, Held> held_;
-  std::map<std::string, std::pair<int64_t, std::vector<JobToken>>> said_;
+  std::map<std::string, std::pair<int64_t, std::vector<DesiredSlot>>> said_;
   int64_t next_turn_ = INT64_MAX;
 };
 

@@ -108,9 +108,9 @@ void Simulation::SubmitLoop() {
     request.tenant = request.job.tenant = "t";
     request.job_id = request.job.id = id;
     request.job.priority = static_cast<int>(world_.Between(-1, 1));
-    request.job.peak_host_bytes = static_cast<uint64_t>(world_.Between(1, 6)) * kGb;
+    request.job.shape.methods = {"rtn"};
+    request.job.shape.host_bytes = static_cast<uint64_t>(world_.Between(1, 6)) * kGb;
     request.job.create_unix_nanos = world_.now();
-    request.job.recipe_json = R"({"steps":[{"method":"rtn"}]})";
     Put(request);
     if (world_.Chance(0.25)) Ask();
     SubmitLoop();

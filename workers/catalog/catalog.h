@@ -32,6 +32,8 @@ struct MethodRow {
   std::vector<std::string_view> granularities;  // "tensor", "channel", "group"
   std::vector<std::string_view> exports;        // "compressed-tensors", "dense"
   bool needs_calibration = false;
+  std::vector<std::string_view> devices = {};  // kinds it runs on beside the host's processor
+  bool gang = false;                           // several workers can share one job
 };
 
 const std::vector<MethodRow>& Methods();

@@ -273,7 +273,7 @@ TEST_F(Attempts, AReasonWeDoNotKnowIsKeptInTheMessage) {
 TEST_F(Attempts, AnUnderestimatedJobReservesMoreNextTime) {
   worker("w", 8 * kGb, 2);
   RunA();
-  EXPECT_EQ(job("a").reserved_bytes, kGb);
+  EXPECT_EQ(job("a").members.at(0).devices, (std::vector<DeviceShare>{{"cpu0", kGb}}));
   EndWith("w", "a", "", "OOM_PREDICTION");
   Sync("w");
   Take("w", {});

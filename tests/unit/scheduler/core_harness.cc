@@ -40,10 +40,10 @@ void CoreHarness::Submit(const std::string& id, uint64_t bytes, int priority,
   request.job_id = id;
   request.job.id = id;
   request.job.tenant = "t";
-  request.job.peak_host_bytes = bytes;
+  request.job.shape.host_bytes = bytes;
+  request.job.shape.methods = {method};
   request.job.priority = priority;
   request.job.create_unix_nanos = now.unix_nanos + requests_;
-  request.job.recipe_json = R"({"steps":[{"kind":"quantize","method":")" + method + R"("}]})";
   const std::string key = RequestKey("t", Cat("create", ++requests_));
   store[key] = {1, ToJson(request)};
   core_->HandleRequest(key, 1, request, now);
@@ -109,6 +109,12 @@ void CoreHarness::AdvanceMs(int64_t ms) {
   now.mono_nanos += ms * 1000000;
   now.unix_nanos += ms * 1000000;
   core_->Tick(now);
+}
+
+size_t CoreHarness::CountOf(std::string_view kind) const {
+  size_t count = 0;
+  for (const auto& [key, record] : store) count += SplitKey(key).kind == kind;
+  return count;
 }
 
 const JobRecord& CoreHarness::job(const std::string& id) const {

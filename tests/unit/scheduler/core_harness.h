@@ -42,6 +42,7 @@ class CoreHarness {
   void EndWith(const std::string& worker, const std::string& job, const std::string& digest,
                const std::string& reason = "");
 
+  size_t CountOf(std::string_view kind) const;  // records of this kind in the store
   const JobRecord& job(const std::string& id) const;
   JobRecord stored(const std::string& id) const;
   std::vector<JobEventRecord> events(const std::string& id) const;

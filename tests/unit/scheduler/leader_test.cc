@@ -77,6 +77,11 @@ class LeaderTest : public testing::Test {
     request.tenant = "t";
     request.job_id = request.job.id = id;
     request.job.tenant = "t";
+    SpecRecord spec;
+    spec.recipe_json = "{}";
+    Transaction t;
+    t.writes.push_back({SpecKey("t", id), 0, ToJson(spec)});
+    ASSERT_EQ(state_->Apply(t), ApplyResult::kOk);
     Put(RequestKey("t", Cat("r", ++requests_)), ToJson(request));
   }
   void Cancel(const std::string& id) {
@@ -279,19 +284,29 @@ TEST_F(LeaderTest, TheStandbyTakesOverWhenTheLeaderIsSilent) {
 TEST_F(LeaderTest, AnOperatorSeesAndDrains) {
   auto leader = Start(3000);
   Call(leader.get()).get();
-  const auto workers = leader->Workers();
-  ASSERT_TRUE(workers.ok());
-  ASSERT_THAT(*workers, SizeIs(1));
-  EXPECT_TRUE((*workers)[0].connected);
-  EXPECT_TRUE(leader->Drain("w", true).ok());
-  EXPECT_EQ(ReasonOf(leader->Drain("x", true)), "WORKER_UNKNOWN");
+  ASSERT_TRUE(leader
+                  ->Look([](const Core& core, Now) {
+                    EXPECT_THAT(core.Workers(), SizeIs(1));
+                    EXPECT_TRUE(core.Workers()[0].connected);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  auto drain = [&](const std::string& worker, bool on) {
+    return leader->Command([=](Core& core, Now now) { return core.SetDrain(worker, on, false, now); });
+  };
+  EXPECT_TRUE(drain("w", true).ok());
+  EXPECT_EQ(ReasonOf(drain("x", true)), "WORKER_UNKNOWN");
   Submit("a");
   EXPECT_EQ(Until("a", [](const JobRecord& j) { return !j.pending_reason.empty(); }).pending_reason,
             "every worker that fits is draining");
-  ASSERT_TRUE(leader->Queue("t", 10).ok());
-  EXPECT_THAT(*leader->Queue("t", 10), SizeIs(1));
+  ASSERT_TRUE(leader
+                  ->Look([](const Core& core, Now now) {
+                    EXPECT_THAT(core.Queue("t", 10, now), SizeIs(1));
+                    return absl::OkStatus();
+                  })
+                  .ok());
   leader->Stop();
-  EXPECT_EQ(ReasonOf(leader->Drain("w", false)), "NOT_LEADER");
+  EXPECT_EQ(ReasonOf(drain("w", false)), "NOT_LEADER");
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST_F(Placement, TheWorkerThatFitsTightestTakesIt) {
   for (const char* w : {"large", "small", "tiny"}) Sync(w);
   Submit("a", 4 * kGb);
   Step();
-  EXPECT_EQ(job("a").worker, "small");
+  EXPECT_EQ(job("a").worker(), "small");
 }
 
 TEST_F(Placement, BytesAreNeverGivenTwice) {
@@ -44,7 +44,7 @@ TEST_F(Placement, BytesAreNeverGivenTwice) {
   Submit("b", 5 * kGb);
   EXPECT_THAT(Sync("w"), SizeIs(1));
   EXPECT_EQ(job("b").pending_reason,
-            "next in line; needs 5.0 GB, the most that is free on a worker is 3.0 GB");
+            "next in line; needs 5.0 GB, the most that is free on a worker is 3.0 GB (w)");
 }
 
 TEST_F(Placement, BytesOfALeaseThatEndedStayTakenWhileTheWorkerListsThem) {
@@ -130,7 +130,7 @@ TEST_F(Placement, ARetryPrefersAnotherWorker) {
   Sync("v");
   EndWith("w", "a", "", "CHILD_KILLED");
   Sync("w");
-  EXPECT_EQ(job("a").worker, "v");
+  EXPECT_EQ(job("a").worker(), "v");
 }
 
 }  // namespace

@@ -14,18 +14,20 @@ JobRecord FullRecord() {
   r.job.id = "01h";
   r.job.tenant = "default";
   r.job.model = "models/tiny";
-  r.job.files = {{"a.txt", "00ff"}};
-  r.job.labels = {{"k", "v"}};
+  r.job.after = {"01g", "01f"};
+  r.job.preemptible = false;
+  r.job.shape = {{"gptq", "rtn"}, 1ull << 40, "cuda", 2, 1ull << 36, {"sm_90"}, 4};
+  r.job.action_key = "aa";
   r.job.priority = -7;
-  r.job.peak_host_bytes = 1ull << 40;
   r.job.create_unix_nanos = 1700000000000000001;
-  r.job.recipe_yaml = "steps:\n- \"x\"\n";
+  r.message = "says \"x\"\n and \xff";
   r.state = JobState::kRunning;
   r.epoch = 3;
   r.token = {5, 3, 0xffffffffffffffffull};
-  r.worker = "w";
-  r.worker_boot = "b";
-  r.reserved_bytes = 12;
+  r.members = {{"w", "b", {{"cpu0", 12}, {"gpu0", 7}}}, {"v", "c", {{"cpu0", 12}}}};
+  r.started = true;
+  r.crashes = 2;
+  r.crash_stage = "block[3] 0.25";
   r.user_failures = 2;
   r.progress = {"block[3]", "m", 0.25, 12.5, 77};
   r.attempts = {{1, "w0", 1, 2, "WORKER_LOST", "gone", "load"}, {3, "w", 5, 0, "", "", ""}};
@@ -51,20 +53,22 @@ TEST(Records, OtherRecordsSurviveTheirJson) {
   EXPECT_EQ(ToJson(*JobEventFromJson(ToJson(event))), ToJson(event));
   RequestIdRecord id{"j", "d", 4};
   EXPECT_EQ(ToJson(*RequestIdFromJson(ToJson(id))), ToJson(id));
-  WorkerRecord worker{"w/1", true};
+  WorkerRecord worker{"w/1", true, {{"gpu0", "xid 79"}}};
   EXPECT_EQ(ToJson(*WorkerRecordFromJson(ToJson(worker))), ToJson(worker));
 }
 
 TEST(Records, AFieldOfAnotherTypeIsAnError) {
   const std::string good = ToJson(FullRecord());
   const std::pair<const char*, const char*> changes[] = {
-      {"\"epoch\":3,\"infra", "\"epoch\":-3,\"infra"},
+      {"\"epoch\":3,\"token", "\"epoch\":-3,\"token"},
       {"\"state\":\"RUNNING\"", "\"state\":\"DANCING\""},
       {"\"state\":\"RUNNING\"", "\"state\":3"},
       {"\"priority\":-7", "\"priority\":3000000000"},
       {"\"id\":\"01h\"", "\"id\":\"\""},
       {"\"user_failures\":2", "\"user_failures\":\"2\""},
-      {"\"a.txt\":\"00ff\"", "\"a.txt\":1"},
+      {"\"cpu0\":12", "\"cpu0\":\"12\""},
+      {"\"gang\":4", "\"gang\":0"},
+      {"[\"01g\"", "[7,\"01g\""},
       {"\"attempts\":[{", "\"attempts\":[4,{"}};
   for (const auto& [from, to] : changes) {
     std::string bad = good;

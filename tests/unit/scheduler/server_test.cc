@@ -89,9 +89,12 @@ class SchedulerServerTest : public testing::Test {
     request.tenant = "t";
     request.job_id = request.job.id = id;
     request.job.tenant = "t";
-    request.job.files = {{"text.txt", std::string(64, 'a')}};
+    SpecRecord spec;
+    spec.recipe_json = "{}";
+    spec.files = {{"text.txt", std::string(64, 'a')}};
     Transaction t;
     t.writes.push_back({RequestKey("t", id), 0, ToJson(request)});
+    t.writes.push_back({SpecKey("t", id), 0, ToJson(spec)});
     t.events.push_back({std::string(kRequestStream), RequestKey("t", id)});
     ASSERT_EQ(state_->Apply(t), ApplyResult::kOk);
   }

@@ -43,7 +43,7 @@ class DirectoryTest : public ::testing::Test {
 
 TEST_F(DirectoryTest, AJobIsThereBeforeAndAfterTheLeaderHasSeenIt) {
   const AdmittedJob job = NewJob();
-  ASSERT_EQ(*directory_.Create(job, "", "d"), job.id);
+  ASSERT_EQ(*directory_.Create(job, {}, "", "d"), job.id);
   auto entry = directory_.Get("default", job.id);
   ASSERT_TRUE(entry.ok()) << entry.status();
   EXPECT_EQ(entry->record.state, JobState::kQueued);
@@ -59,7 +59,7 @@ TEST_F(DirectoryTest, AJobIsThereBeforeAndAfterTheLeaderHasSeenIt) {
 
 TEST_F(DirectoryTest, CreatingWakesTheLeader) {
   const AdmittedJob job = NewJob();
-  ASSERT_TRUE(directory_.Create(job, "r1", "d").ok());
+  ASSERT_TRUE(directory_.Create(job, {}, "r1", "d").ok());
   const auto events = state_->ReadStream(std::string(kRequestStream), 0, 10);
   ASSERT_EQ(events->size(), 1u);
   EXPECT_EQ((*events)[0].value, RequestKey("default", job.id));
@@ -67,19 +67,19 @@ TEST_F(DirectoryTest, CreatingWakesTheLeader) {
 
 TEST_F(DirectoryTest, ARequestIdMakesOneJobAndIsBoundToItsSpec) {
   const AdmittedJob first = NewJob(), second = NewJob();
-  EXPECT_EQ(*directory_.Create(first, "r1", "same"), first.id);
-  EXPECT_EQ(*directory_.Create(second, "r1", "same"), first.id);
+  EXPECT_EQ(*directory_.Create(first, {}, "r1", "same"), first.id);
+  EXPECT_EQ(*directory_.Create(second, {}, "r1", "same"), first.id);
   EXPECT_EQ(Requests().size(), 1u);
-  EXPECT_EQ(ReasonOf(directory_.Create(second, "r1", "another").status()), "REQUEST_ID_REUSED");
+  EXPECT_EQ(ReasonOf(directory_.Create(second, {}, "r1", "another").status()), "REQUEST_ID_REUSED");
   clock_.AdvanceMillis(25ll * 3600 * 1000);
-  EXPECT_EQ(*directory_.Create(second, "r1", "another"), second.id);  // forgotten after a day
+  EXPECT_EQ(*directory_.Create(second, {}, "r1", "another"), second.id);  // forgotten after a day
 }
 
 TEST_F(DirectoryTest, PagesGoThroughAllJobsOnceAppliedOrNot) {
   std::vector<std::string> made;
   for (int i = 0; i < 25; ++i) {
     const AdmittedJob job = NewJob();
-    ASSERT_TRUE(directory_.Create(job, "", "d").ok());
+    ASSERT_TRUE(directory_.Create(job, {}, "", "d").ok());
     if (i < 17) ApplyCreate(job.id);
     made.push_back(job.id);
     clock_.AdvanceMillis(1);
@@ -99,7 +99,7 @@ TEST_F(DirectoryTest, PagesGoThroughAllJobsOnceAppliedOrNot) {
 TEST_F(DirectoryTest, StatesFilterAndATokenIsGoodForItsListingOnly) {
   for (int i = 0; i < 6; ++i) {
     const AdmittedJob job = NewJob();
-    ASSERT_TRUE(directory_.Create(job, "", "d").ok());
+    ASSERT_TRUE(directory_.Create(job, {}, "", "d").ok());
     ApplyCreate(job.id, i % 2 ? JobState::kRunning : JobState::kSucceeded);
   }
   const auto running = directory_.List("default", {JobState::kRunning}, 2, "");
@@ -115,7 +115,7 @@ TEST_F(DirectoryTest, StatesFilterAndATokenIsGoodForItsListingOnly) {
 
 TEST_F(DirectoryTest, WhatTheStateForbidsIsRefusedAndWhatHoldsAlreadyWritesNothing) {
   const AdmittedJob job = NewJob();
-  ASSERT_TRUE(directory_.Create(job, "", "d").ok());
+  ASSERT_TRUE(directory_.Create(job, {}, "", "d").ok());
   ApplyCreate(job.id, JobState::kSucceeded);
   for (const char* kind : {"cancel", "pause", "resume", "retry"}) {
     EXPECT_EQ(ReasonOf(directory_.Act(kind, "default", job.id, "", 0)), "WRONG_STATE") << kind;
@@ -124,7 +124,7 @@ TEST_F(DirectoryTest, WhatTheStateForbidsIsRefusedAndWhatHoldsAlreadyWritesNothi
   EXPECT_EQ(Requests().size(), 1u);
 
   const AdmittedJob paused = NewJob();
-  ASSERT_TRUE(directory_.Create(paused, "", "d").ok());
+  ASSERT_TRUE(directory_.Create(paused, {}, "", "d").ok());
   ApplyCreate(paused.id, JobState::kPaused);
   EXPECT_TRUE(directory_.Act("pause", "default", paused.id, "", 0).ok());
   EXPECT_EQ(Requests().size(), 1u);

@@ -170,7 +170,7 @@ TEST_F(PlatformTest, WhatIsWrongIsSaidAtSubmit) {
   EXPECT_EQ(reason([](Submission* s) { s->files.clear(); }), "FILE_NOT_GIVEN");
   EXPECT_EQ(reason([](Submission* s) { s->files["other.txt"] = s->files["t.txt"]; }), "FILE_NOT_IN_RECIPE");
   EXPECT_EQ(reason([](Submission* s) { s->files["t.txt"] = std::string(64, 'a'); }), "INPUT_MISSING");
-  EXPECT_EQ(reason([&](Submission* s) { s->files["t.txt"] = UploadText(0); }), "EMPTY_TEXT");
+  EXPECT_EQ(reason([&](Submission* s) { s->files["t.txt"] = UploadText(0); }), "TEXT_EMPTY");
   EXPECT_EQ(reason([](Submission* s) { s->output_alias = "../up"; }), "BAD_ALIAS");
   EXPECT_EQ(reason([](Submission* s) { s->priority = 1000; }), "BAD_PRIORITY");
   EXPECT_FALSE(jobs_->Validate([&] {
