@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "scheduler/server/scheduler_server.h"
+#include "scheduler/state/state_uri.h"
 #include "services/kit/daemon.h"
 #include "services/kit/version.h"
 
@@ -17,11 +18,11 @@ struct Flags {
 };
 
 Status Serve(const Flags& flags, TerminationSignals* signals) {
-  SWAGE_ASSIGN_OR_RETURN(const auto tracer, OpenTracer("scheduler", flags.traces.empty()
-                                                                        ? JoinPath(DirName(flags.state), "traces")
-                                                                        : flags.traces));
+  SWAGE_ASSIGN_OR_RETURN(const auto tracer,
+                         OpenTracer("scheduler", flags.traces.empty() ? JoinPath(StateFolder(flags.state), "traces")
+                                                                      : flags.traces));
   SchedulerOptions options;
-  SWAGE_ASSIGN_OR_RETURN(auto state, OpenSqliteStateStore(flags.state));
+  SWAGE_ASSIGN_OR_RETURN(auto state, OpenStateStore(flags.state));
   options.state = std::move(state);
   options.store_address = flags.store;
   options.lease_ms = flags.lease_ms;
@@ -41,12 +42,12 @@ int main(int argc, char** argv) {
   swage::Flags flags;
   app.set_version_flag("--version", std::string(swage::kVersion));
   app.add_option("--listen", flags.listen, "Address to serve at; port 0 is chosen")->capture_default_str();
-  app.add_option("--state", flags.state, "SQLite file, shared with control")->required();
+  app.add_option("--state", flags.state, "Shared with control: a SQLite file, or a URI (redis://HOST:PORT, docs/operations/state.md)")->required();
   app.add_option("--store", flags.store, "Address of swage-store")->required();
   app.add_option("--lease-ms", flags.lease_ms, "After so long without a word a worker's job goes to another")
       ->check(CLI::Range(200, 600000))
       ->capture_default_str();
-  app.add_option("--traces", flags.traces, "Folder for traces; default: traces beside the state file");
+  app.add_option("--traces", flags.traces, "Folder for traces; default: traces beside the state file, or here");
   CLI11_PARSE(app, argc, argv);
   const swage::Status status = swage::Serve(flags, &signals);
   return status.ok() ? 0 : swage::ReportFailure("swage-scheduler", status);

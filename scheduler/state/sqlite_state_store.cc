@@ -1,27 +1,27 @@
 // The state store in one SQLite file (docs/formats/state.md). Threads that apply at the same time
-// share one commit, and so one fsync; each transaction is a savepoint of its own within it, so that
-// one's conflict is not another's.
+// share one commit, and so one fsync; each transaction is checked before it writes anything, so
+// that one's conflict is not another's.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <utility>
 
+#include "scheduler/state/group_queue.h"
 #include "scheduler/state/sqlite_connection.h"
+#include "scheduler/state/sqlite_state_reader.h"
 #include "scheduler/state/state_store.h"
 
 namespace swage {
 namespace {
 
-constexpr uint64_t kSchemaVersion = 1;
+constexpr uint64_t kSchemaVersion = 2;
 constexpr size_t kGroupTransactions = 128;
 // Another process's commit is noticed within this; asked only while somebody waits, and costs one
 // page read.
 constexpr int kPollMs = 20;
 
-constexpr char kSchema[] = R"sql(
+constexpr char kSchema1[] = R"sql(
 CREATE TABLE records (
   key TEXT PRIMARY KEY, version INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -30,71 +30,83 @@ CREATE TABLE events (
   UNIQUE (stream, stream_sequence));
 CREATE TABLE leader (one INTEGER PRIMARY KEY CHECK (one = 1), incarnation INTEGER NOT NULL);
 INSERT INTO leader VALUES (1, 0);
-PRAGMA user_version = 1;
+)sql";
+constexpr char kSchema2[] = R"sql(
+CREATE TABLE stream_ends (stream TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 2;
 )sql";
 
-// Greater than every key with this prefix. Keys are UTF-8 and so never hold the byte 0xff.
-std::string PrefixEnd(const std::string& prefix) { return prefix + '\xff'; }
-
-class SqliteStateStore : public StateStore {
+class SqliteStateStore : public MovableStateStore {
  public:
   Status Open(const std::string& path);
   ApplyResult Apply(const Transaction& transaction) override;
-  StatusOr<std::optional<Record>> Get(const std::string& key) override;
+  StatusOr<std::optional<Record>> Get(const std::string& key) override {
+    return reader_->Get(key);
+  }
+  StatusOr<std::vector<std::optional<Record>>> MultiGet(
+      const std::vector<std::string>& keys) override {
+    return reader_->MultiGet(keys);
+  }
   StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
-                                     size_t limit) override;
-  StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit) override;
-  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
-                                                uint64_t after_stream_sequence,
-                                                size_t limit) override;
+                                     size_t limit) override {
+    return reader_->Scan(prefix, after, limit);
+  }
+  StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after, size_t limit) override {
+    return reader_->ReadEvents(after, limit);
+  }
+  StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream, uint64_t after,
+                                                size_t limit) override {
+    return reader_->ReadStream(stream, after, limit);
+  }
   StatusOr<uint64_t> WaitForEvents(uint64_t after_sequence, int timeout_ms) override;
   StatusOr<uint64_t> TakeLeadership(uint64_t at_least) override;
-  StatusOr<uint64_t> CurrentIncarnation() override;
+  StatusOr<uint64_t> CurrentIncarnation() override { return reader_->Incarnation(); }
+
+  StatusOr<std::vector<StreamEnd>> ScanStreamEnds(const std::string& after, size_t limit) override {
+    return reader_->ScanStreamEnds(after, limit);
+  }
+  StatusOr<uint64_t> LastSequence() override { return reader_->LastSequence(); }
+  Status BeginImport() override;
+  Status Import(const StatePiece& piece) override;
+  Status FinishImport(uint64_t incarnation, uint64_t last_sequence) override;
 
  private:
   struct Waiting {
     const Transaction* transaction;
     ApplyResult result = ApplyResult::kUnknown;
-    bool done = false;
   };
   Status Migrate();
   Status PrepareStatements();
   void ApplyGroup(const std::vector<Waiting*>& group);
   ApplyResult ApplyOne(const Transaction& transaction);
-  ApplyResult WriteOne(const Write& write);
+  bool WriteOne(const Write& write);
+  bool RemoveEvents(const StreamTrim& trim);
   bool AppendEvent(const NewEvent& event);
-  StatusOr<uint64_t> NewestEvent();  // under read_mu_
-  StatusOr<uint64_t> DataVersion();  // under read_mu_
-  StatusOr<std::vector<StoredEvent>> Events(SqliteStatement* statement);
+  StatusOr<uint64_t> AskNewest();
 
-  std::unique_ptr<SqliteConnection> writer_, reader_;
-  SqliteStatement get_version_, insert_, update_, delete_, incarnation_, last_in_stream_, append_;
-  SqliteStatement get_, scan_, read_events_, read_stream_, newest_, data_version_,
-      read_incarnation_;
+  // A statement that gives one number at most: false is an error, no row is 0.
+  static bool Ask(SqliteStatement* bound, uint64_t* number);
+  static bool Do(SqliteStatement* bound);
 
-  std::mutex queue_mu_;
-  std::condition_variable queue_changed_;
-  std::deque<Waiting*> queue_;
-  bool writing_ = false;
-
-  std::mutex read_mu_;
+  GroupQueue<Waiting> queue_{kGroupTransactions};
+  std::mutex writer_mu_;  // the connection and its statements
+  std::unique_ptr<SqliteConnection> writer_;
+  SqliteStatement begin_, commit_, get_version_, insert_, update_, delete_, incarnation_,
+      last_in_stream_, append_, trim_, put_end_, get_end_, delete_end_, put_record_, put_event_;
+  std::unique_ptr<SqliteStateReader> reader_;
 
   std::mutex wait_mu_;
   std::condition_variable events_changed_;
-  uint64_t newest_known_ = 0;  // under wait_mu_
-  uint64_t seen_data_version_ = 0;
   bool polling_ = false;  // one of the waiting threads asks the file, for all
-  uint64_t local_commits_ = 0;
+  uint64_t seen_data_version_ = 0;  // the polling thread's
+  uint64_t newest_known_ = 0, local_commits_ = 0;
 };
 
 Status SqliteStateStore::Open(const std::string& path) {
   SWAGE_ASSIGN_OR_RETURN(writer_, SqliteConnection::Open(path));
   SWAGE_RETURN_IF_ERROR(Migrate());
-  SWAGE_ASSIGN_OR_RETURN(reader_, SqliteConnection::Open(path));
   SWAGE_RETURN_IF_ERROR(PrepareStatements());
-  std::lock_guard lock(read_mu_);
-  SWAGE_ASSIGN_OR_RETURN(seen_data_version_, DataVersion());
-  SWAGE_ASSIGN_OR_RETURN(newest_known_, NewestEvent());
+  SWAGE_ASSIGN_OR_RETURN(reader_, SqliteStateReader::Open(path));
   return absl::OkStatus();
 }
 
@@ -103,7 +115,8 @@ Status SqliteStateStore::Migrate() {
       writer_->Execute("BEGIN IMMEDIATE"));  // two processes may be making the file
   auto version = writer_->QueryInteger("PRAGMA user_version");
   Status status = version.status();
-  if (status.ok() && *version == 0) status = writer_->Execute(kSchema);
+  if (status.ok() && *version == 0) status = writer_->Execute(kSchema1);
+  if (status.ok() && *version < 2) status = writer_->Execute(kSchema2);
   if (status.ok() && *version > kSchemaVersion) {
     status = Precondition(
         "SCHEMA_NEWER",
@@ -115,95 +128,85 @@ Status SqliteStateStore::Migrate() {
 }
 
 Status SqliteStateStore::PrepareStatements() {
-  auto prepare = [](SqliteConnection* connection, const char* sql, SqliteStatement* out) {
-    auto statement = connection->Prepare(sql);
-    if (statement.ok()) *out = std::move(*statement);
-    return statement.status();
-  };
-  SqliteConnection* w = writer_.get();
-  SqliteConnection* r = reader_.get();
-  const std::pair<const char*, SqliteStatement*> writing[] = {
+  const std::pair<const char*, SqliteStatement*> statements[] = {
+      {"BEGIN IMMEDIATE", &begin_},
+      {"COMMIT", &commit_},
       {"SELECT version FROM records WHERE key = ?1", &get_version_},
       {"INSERT INTO records (key, version, value) VALUES (?1, 1, ?2)", &insert_},
       {"UPDATE records SET version = version + 1, value = ?2 WHERE key = ?1", &update_},
       {"DELETE FROM records WHERE key = ?1", &delete_},
       {"SELECT incarnation FROM leader", &incarnation_},
       {"SELECT max(stream_sequence) FROM events WHERE stream = ?1", &last_in_stream_},
-      {"INSERT INTO events (stream, stream_sequence, value) VALUES (?1, ?2, ?3)", &append_}};
-  const std::pair<const char*, SqliteStatement*> reading[] = {
-      {"SELECT version, value FROM records WHERE key = ?1", &get_},
-      {"SELECT key, version, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
-       &scan_},
-      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE sequence > ?1 ORDER BY "
-       "sequence LIMIT ?2",
-       &read_events_},
-      {"SELECT sequence, stream_sequence, stream, value FROM events WHERE stream = ?1 AND "
-       "stream_sequence > ?2"
-       " ORDER BY stream_sequence LIMIT ?3",
-       &read_stream_},
-      {"SELECT max(sequence) FROM events", &newest_},
-      {"PRAGMA data_version", &data_version_},
-      {"SELECT incarnation FROM leader", &read_incarnation_}};
-  for (const auto& [sql, out] : writing) SWAGE_RETURN_IF_ERROR(prepare(w, sql, out));
-  for (const auto& [sql, out] : reading) SWAGE_RETURN_IF_ERROR(prepare(r, sql, out));
+      {"INSERT INTO events (stream, stream_sequence, value) VALUES (?1, ?2, ?3)", &append_},
+      {"DELETE FROM events WHERE stream = ?1 AND stream_sequence <= ?2", &trim_},
+      {"INSERT OR REPLACE INTO stream_ends (stream, last) VALUES (?1, ?2)", &put_end_},
+      {"SELECT last FROM stream_ends WHERE stream = ?1", &get_end_},
+      {"DELETE FROM stream_ends WHERE stream = ?1", &delete_end_},
+      {"INSERT INTO records (key, version, value) VALUES (?1, ?2, ?3)", &put_record_},
+      {"INSERT INTO events (sequence, stream, stream_sequence, value) VALUES (?1, ?2, ?3, ?4)",
+       &put_event_}};
+  for (const auto& [sql, out] : statements) {
+    SWAGE_ASSIGN_OR_RETURN(*out, writer_->Prepare(sql));
+  }
   return absl::OkStatus();
+}
+
+bool SqliteStateStore::Ask(SqliteStatement* bound, uint64_t* number) {
+  const int rc = bound->Step();
+  *number = rc == SQLITE_ROW ? bound->Integer(0) : 0;  // NULL reads as 0
+  bound->End();
+  return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+bool SqliteStateStore::Do(SqliteStatement* bound) {
+  const int rc = bound->Step();
+  bound->End();
+  return rc == SQLITE_DONE;
 }
 
 ApplyResult SqliteStateStore::Apply(const Transaction& transaction) {
   Waiting mine{&transaction};
-  std::unique_lock lock(queue_mu_);
-  queue_.push_back(&mine);
-  queue_changed_.wait(lock, [&] { return mine.done || (!writing_ && queue_.front() == &mine); });
-  if (mine.done) return mine.result;
-  // The first in line writes for those behind it.
-  std::vector<Waiting*> group;
-  while (!queue_.empty() && group.size() < kGroupTransactions) {
-    group.push_back(queue_.front());
-    queue_.pop_front();
-  }
-  writing_ = true;
-  lock.unlock();
-  ApplyGroup(group);
-  lock.lock();
-  writing_ = false;
-  for (Waiting* waiting : group) waiting->done = true;
-  queue_changed_.notify_all();
+  queue_.Run(&mine, [this](const std::vector<Waiting*>& group) { ApplyGroup(group); });
   return mine.result;
 }
 
 void SqliteStateStore::ApplyGroup(const std::vector<Waiting*>& group) {
-  if (!writer_->Execute("BEGIN IMMEDIATE").ok())
-    return;  // nothing happened, but "unknown" is never wrong
-  bool has_events = false;
+  std::lock_guard lock(writer_mu_);
+  if (!Do(&begin_.Begin())) return;  // nothing happened, but "unknown" is never wrong
+  bool has_events = false, good = true;
   for (Waiting* waiting : group) {
-    if (!writer_->Execute("SAVEPOINT one").ok()) break;
-    const ApplyResult result = ApplyOne(*waiting->transaction);
-    if (result != ApplyResult::kOk) writer_->Execute("ROLLBACK TO one").IgnoreError();
-    if (!writer_->Execute("RELEASE one").ok()) break;
-    waiting->result = result;
+    waiting->result = ApplyOne(*waiting->transaction);
+    good = waiting->result != ApplyResult::kUnknown;
+    if (!good) break;  // it may have written half of itself
     has_events =
-        has_events || (result == ApplyResult::kOk && !waiting->transaction->events.empty());
+        has_events || (waiting->result == ApplyResult::kOk && !waiting->transaction->events.empty());
   }
-  if (!writer_->Execute("COMMIT").ok()) {
+  if (!good || !Do(&commit_.Begin())) {
     writer_->Execute("ROLLBACK").IgnoreError();
     for (Waiting* waiting : group) waiting->result = ApplyResult::kUnknown;
     return;
   }
   if (!has_events) return;
-  std::lock_guard lock(wait_mu_);
+  std::lock_guard wait_lock(wait_mu_);
   ++local_commits_;
   events_changed_.notify_all();
 }
 
 ApplyResult SqliteStateStore::ApplyOne(const Transaction& transaction) {
+  uint64_t stored = 0;
   if (transaction.incarnation != 0) {
-    if (incarnation_.Begin().Step() != SQLITE_ROW) return ApplyResult::kUnknown;
-    const uint64_t stored = incarnation_.Integer(0);
-    incarnation_.End();
+    if (!Ask(&incarnation_.Begin(), &stored)) return ApplyResult::kUnknown;
     if (stored != transaction.incarnation) return ApplyResult::kConflict;
   }
   for (const Write& write : transaction.writes) {
-    if (const ApplyResult result = WriteOne(write); result != ApplyResult::kOk) return result;
+    if (!Ask(&get_version_.Begin().Bind(1, write.key), &stored)) return ApplyResult::kUnknown;
+    if (stored != write.expected_version) return ApplyResult::kConflict;
+  }
+  for (const Write& write : transaction.writes) {
+    if (!WriteOne(write)) return ApplyResult::kUnknown;
+  }
+  for (const StreamTrim& trim : transaction.trims) {
+    if (!RemoveEvents(trim)) return ApplyResult::kUnknown;
   }
   for (const NewEvent& event : transaction.events) {
     if (!AppendEvent(event)) return ApplyResult::kUnknown;
@@ -211,149 +214,74 @@ ApplyResult SqliteStateStore::ApplyOne(const Transaction& transaction) {
   return ApplyResult::kOk;
 }
 
-ApplyResult SqliteStateStore::WriteOne(const Write& write) {
-  const int found = get_version_.Begin().Bind(1, write.key).Step();
-  if (found != SQLITE_ROW && found != SQLITE_DONE) return ApplyResult::kUnknown;
-  const uint64_t version = found == SQLITE_ROW ? get_version_.Integer(0) : 0;
-  get_version_.End();
-  if (version != write.expected_version) return ApplyResult::kConflict;
-  SqliteStatement* statement = &delete_;
-  if (write.value.has_value()) statement = version == 0 ? &insert_ : &update_;
-  statement->Begin().Bind(1, write.key);
-  if (write.value.has_value()) statement->Bind(2, *write.value);
-  const int rc = statement->Step();
-  statement->End();
-  return rc == SQLITE_DONE ? ApplyResult::kOk : ApplyResult::kUnknown;
+bool SqliteStateStore::WriteOne(const Write& write) {
+  if (!write.value.has_value()) return Do(&delete_.Begin().Bind(1, write.key));
+  SqliteStatement& statement = write.expected_version == 0 ? insert_ : update_;
+  return Do(&statement.Begin().Bind(1, write.key).Bind(2, *write.value));
+}
+
+bool SqliteStateStore::RemoveEvents(const StreamTrim& trim) {
+  uint64_t last = 0;
+  if (!Ask(&last_in_stream_.Begin().Bind(1, trim.stream), &last)) return false;
+  if (last == 0) return true;
+  const uint64_t up_to = std::min(trim.up_to_stream_sequence, last);
+  // With its last event a stream would forget where its numbers are.
+  if (up_to == last && !Do(&put_end_.Begin().Bind(1, trim.stream).Bind(2, last))) return false;
+  return Do(&trim_.Begin().Bind(1, trim.stream).Bind(2, up_to));
 }
 
 bool SqliteStateStore::AppendEvent(const NewEvent& event) {
-  if (last_in_stream_.Begin().Bind(1, event.stream).Step() != SQLITE_ROW) return false;
-  const uint64_t last = last_in_stream_.Integer(0);  // NULL reads as 0
-  last_in_stream_.End();
-  const int rc =
-      append_.Begin().Bind(1, event.stream).Bind(2, last + 1).Bind(3, event.value).Step();
-  append_.End();
-  return rc == SQLITE_DONE;
-}
-
-StatusOr<std::optional<Record>> SqliteStateStore::Get(const std::string& key) {
-  std::lock_guard lock(read_mu_);
-  std::optional<Record> found;
-  const int rc = get_.Begin().Bind(1, key).Step();
-  if (rc == SQLITE_ROW) found = Record{key, get_.Integer(0), get_.Text(1)};
-  const Status status =
-      rc == SQLITE_ROW || rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading");
-  get_.End();
-  SWAGE_RETURN_IF_ERROR(status);
-  return found;
-}
-
-StatusOr<std::vector<Record>> SqliteStateStore::Scan(const std::string& prefix,
-                                                     const std::string& after, size_t limit) {
-  std::lock_guard lock(read_mu_);
-  std::vector<Record> found;
-  const std::string begin =
-      after < prefix ? prefix : after + '\0';  // the next string after `after`
-  const std::string end = PrefixEnd(prefix);
-  scan_.Begin().Bind(1, begin).Bind(2, end).Bind(3, std::min<uint64_t>(limit, INT32_MAX));
-  int rc = scan_.Step();
-  for (; rc == SQLITE_ROW; rc = scan_.Step())
-    found.push_back({scan_.Text(0), scan_.Integer(1), scan_.Text(2)});
-  const Status status = rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading");
-  scan_.End();
-  SWAGE_RETURN_IF_ERROR(status);
-  return found;
-}
-
-StatusOr<std::vector<StoredEvent>> SqliteStateStore::Events(SqliteStatement* statement) {
-  std::vector<StoredEvent> found;
-  int rc = statement->Step();
-  for (; rc == SQLITE_ROW; rc = statement->Step()) {
-    found.push_back(
-        {statement->Integer(0), statement->Integer(1), statement->Text(2), statement->Text(3)});
+  uint64_t last = 0;
+  if (!Ask(&last_in_stream_.Begin().Bind(1, event.stream), &last)) return false;
+  if (last == 0) {
+    if (!Ask(&get_end_.Begin().Bind(1, event.stream), &last)) return false;
+    if (last != 0 && !Do(&delete_end_.Begin().Bind(1, event.stream))) return false;
   }
-  const Status status = rc == SQLITE_DONE ? absl::OkStatus() : reader_->LastError("reading events");
-  statement->End();
-  SWAGE_RETURN_IF_ERROR(status);
-  return found;
+  return Do(&append_.Begin().Bind(1, event.stream).Bind(2, last + 1).Bind(3, event.value));
 }
 
-StatusOr<std::vector<StoredEvent>> SqliteStateStore::ReadEvents(uint64_t after_sequence,
-                                                                size_t limit) {
-  std::lock_guard lock(read_mu_);
-  const uint64_t after = std::min<uint64_t>(after_sequence, INT64_MAX),
-                 bounded = std::min<uint64_t>(limit, INT32_MAX);
-  return Events(&read_events_.Begin().Bind(1, after).Bind(2, bounded));
-}
-
-StatusOr<std::vector<StoredEvent>> SqliteStateStore::ReadStream(const std::string& stream,
-                                                                uint64_t after_stream_sequence,
-                                                                size_t limit) {
-  std::lock_guard lock(read_mu_);
-  const uint64_t after = std::min<uint64_t>(after_stream_sequence, INT64_MAX);
-  return Events(&read_stream_.Begin().Bind(1, stream).Bind(2, after).Bind(
-      3, std::min<uint64_t>(limit, INT32_MAX)));
-}
-
-StatusOr<uint64_t> SqliteStateStore::NewestEvent() {
-  const int rc = newest_.Begin().Step();
-  const uint64_t newest = rc == SQLITE_ROW ? newest_.Integer(0) : 0;
-  const Status status = rc == SQLITE_ROW ? absl::OkStatus() : reader_->LastError("reading events");
-  newest_.End();
-  SWAGE_RETURN_IF_ERROR(status);
+// Called by one thread at a time: the one that has set polling_.
+StatusOr<uint64_t> SqliteStateStore::AskNewest() {
+  SWAGE_ASSIGN_OR_RETURN(const uint64_t version, reader_->DataVersion());
+  if (version == seen_data_version_) {
+    std::lock_guard lock(wait_mu_);
+    return newest_known_;
+  }
+  SWAGE_ASSIGN_OR_RETURN(const uint64_t newest, reader_->NewestEvent());
+  seen_data_version_ = version;
   return newest;
-}
-
-// Changes whenever another connection, of this process or another, has committed.
-StatusOr<uint64_t> SqliteStateStore::DataVersion() {
-  const int rc = data_version_.Begin().Step();
-  const uint64_t version = rc == SQLITE_ROW ? data_version_.Integer(0) : 0;
-  const Status status = rc == SQLITE_ROW ? absl::OkStatus() : reader_->LastError("reading");
-  data_version_.End();
-  SWAGE_RETURN_IF_ERROR(status);
-  return version;
 }
 
 StatusOr<uint64_t> SqliteStateStore::WaitForEvents(uint64_t after_sequence, int timeout_ms) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
   std::unique_lock lock(wait_mu_);
   while (true) {
-    if (newest_known_ > after_sequence) return newest_known_;
     const uint64_t commits =
         local_commits_;  // before the file is asked: a commit meanwhile ends the wait below
     if (!polling_) {
       polling_ = true;
       lock.unlock();
-      StatusOr<uint64_t> newest = uint64_t{0};
-      {
-        std::lock_guard read_lock(read_mu_);
-        auto version = DataVersion();
-        if (!version.ok()) {
-          newest = version.status();
-        } else if (*version != seen_data_version_) {
-          newest = NewestEvent();
-          if (newest.ok()) seen_data_version_ = *version;
-        }
-      }
+      const StatusOr<uint64_t> newest = AskNewest();
       lock.lock();
       polling_ = false;
       events_changed_.notify_all();
       SWAGE_RETURN_IF_ERROR(newest);
-      newest_known_ = std::max(newest_known_, *newest);
-      if (newest_known_ > after_sequence) return newest_known_;
+      newest_known_ = *newest;
     }
+    if (newest_known_ > after_sequence) return newest_known_;
     const auto now = std::chrono::steady_clock::now();
-    if (now >= deadline) return newest_known_;
+    if (now >= deadline) break;
     const auto poll = std::min(deadline, now + std::chrono::milliseconds(kPollMs));
     events_changed_.wait_until(
         lock, poll, [&] { return local_commits_ != commits || newest_known_ > after_sequence; });
   }
+  lock.unlock();
+  SWAGE_ASSIGN_OR_RETURN(const uint64_t last, reader_->LastSequence());
+  return std::min(last, after_sequence);
 }
 
 StatusOr<uint64_t> SqliteStateStore::TakeLeadership(uint64_t at_least) {
-  // Not in the group: it is rare, and must be alone with the counter.
-  std::unique_lock lock(queue_mu_);
-  queue_changed_.wait(lock, [&] { return !writing_; });
+  std::lock_guard lock(writer_mu_);
   SWAGE_RETURN_IF_ERROR(writer_->Execute("BEGIN IMMEDIATE"));
   auto stored = writer_->QueryInteger("SELECT incarnation FROM leader");
   Status status = stored.status();
@@ -370,22 +298,55 @@ StatusOr<uint64_t> SqliteStateStore::TakeLeadership(uint64_t at_least) {
   return mine;
 }
 
-StatusOr<uint64_t> SqliteStateStore::CurrentIncarnation() {
-  std::lock_guard lock(read_mu_);
-  const int rc = read_incarnation_.Begin().Step();
-  const uint64_t incarnation = rc == SQLITE_ROW ? read_incarnation_.Integer(0) : 0;
-  const Status status = rc == SQLITE_ROW ? absl::OkStatus() : reader_->LastError("reading");
-  read_incarnation_.End();
-  SWAGE_RETURN_IF_ERROR(status);
-  return incarnation;
+// One transaction from here to FinishImport: a copy that is broken off leaves nothing.
+Status SqliteStateStore::BeginImport() {
+  std::lock_guard lock(writer_mu_);
+  SWAGE_RETURN_IF_ERROR(writer_->Execute("BEGIN IMMEDIATE"));
+  auto used = writer_->QueryInteger(
+      "SELECT (SELECT count(*) FROM (SELECT 1 FROM records LIMIT 1)) +"
+      " (SELECT count(*) FROM sqlite_sequence) + (SELECT incarnation FROM leader)");
+  Status status = used.status();
+  if (status.ok() && *used != 0) {
+    status = Precondition("STATE_NOT_EMPTY", "the state file to copy to is not empty",
+                          "name a file that does not exist");
+  }
+  if (!status.ok()) writer_->Execute("ROLLBACK").IgnoreError();
+  return status;
+}
+
+Status SqliteStateStore::Import(const StatePiece& piece) {
+  std::lock_guard lock(writer_mu_);
+  for (const Record& record : piece.records) {
+    put_record_.Begin().Bind(1, record.key).Bind(2, record.version).Bind(3, record.value);
+    if (!Do(&put_record_)) return writer_->LastError("importing");
+  }
+  for (const StoredEvent& event : piece.events) {
+    put_event_.Begin().Bind(1, event.sequence).Bind(2, event.stream);
+    put_event_.Bind(3, event.stream_sequence).Bind(4, event.value);
+    if (!Do(&put_event_)) return writer_->LastError("importing");
+  }
+  for (const StreamEnd& end : piece.stream_ends) {
+    put_end_.Begin().Bind(1, end.stream).Bind(2, end.last_stream_sequence);
+    if (!Do(&put_end_)) return writer_->LastError("importing");
+  }
+  return absl::OkStatus();
+}
+
+Status SqliteStateStore::FinishImport(uint64_t incarnation, uint64_t last_sequence) {
+  std::lock_guard lock(writer_mu_);
+  const std::string numbers = Cat("UPDATE leader SET incarnation = ", incarnation,
+                                  "; DELETE FROM sqlite_sequence WHERE name = 'events'; "
+                                  "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ",
+                                  last_sequence, "); COMMIT");
+  return writer_->Execute(numbers.c_str());
 }
 
 }  // namespace
 
-StatusOr<std::unique_ptr<StateStore>> OpenSqliteStateStore(const std::string& path) {
+StatusOr<std::unique_ptr<MovableStateStore>> OpenSqliteStateStore(const std::string& path) {
   auto store = std::make_unique<SqliteStateStore>();
   SWAGE_RETURN_IF_ERROR(store->Open(path));
-  return std::unique_ptr<StateStore>(std::move(store));
+  return std::unique_ptr<MovableStateStore>(std::move(store));
 }
 
 }  // namespace swage

@@ -36,6 +36,12 @@ int RandomOps() {
 // The rules, in the plainest form.
 class Model {
  public:
+  struct Event {
+    std::string stream;
+    uint64_t stream_sequence;
+    std::string value;
+  };
+
   ApplyResult Apply(const Transaction& t) {
     if (t.incarnation != 0 && t.incarnation != incarnation) return ApplyResult::kConflict;
     for (const Write& w : t.writes) {
@@ -48,38 +54,78 @@ class Model {
         records.erase(w.key);
       }
     }
-    for (const NewEvent& e : t.events) streams[e.stream].push_back(e.value);
+    for (const StreamTrim& trim : t.trims) {
+      std::erase_if(events, [&](const Event& e) {
+        return e.stream == trim.stream && e.stream_sequence <= trim.up_to_stream_sequence;
+      });
+    }
+    for (const NewEvent& e : t.events) events.push_back({e.stream, ++last[e.stream], e.value});
     return ApplyResult::kOk;
   }
   uint64_t Version(const std::string& key) const {
     auto it = records.find(key);
     return it == records.end() ? 0 : it->second.first;
   }
+  std::vector<Record> Scan(const std::string& prefix, const std::string& after, size_t limit) const {
+    std::vector<Record> found;
+    for (const auto& [key, value] : records) {
+      if (found.size() == limit) break;
+      if (StartsWith(key, prefix) && key > after) found.push_back({key, value.first, value.second});
+    }
+    return found;
+  }
+  std::vector<Event> Stream(const std::string& stream, uint64_t after, size_t limit) const {
+    std::vector<Event> found;
+    for (const Event& e : events) {
+      if (found.size() == limit) break;
+      if (e.stream == stream && e.stream_sequence > after) found.push_back(e);
+    }
+    return found;
+  }
+
   std::map<std::string, std::pair<uint64_t, std::string>> records;
-  std::map<std::string, std::vector<std::string>> streams;
+  std::vector<Event> events;
+  std::map<std::string, uint64_t> last;
   uint64_t incarnation = 0;
 };
+
+void ExpectRecords(const std::vector<Record>& found, const std::vector<Record>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i].key, expected[i].key);
+    ASSERT_EQ(found[i].version, expected[i].version);
+    ASSERT_EQ(found[i].value, expected[i].value);
+  }
+}
+
+void ExpectEvents(const std::vector<StoredEvent>& found, const std::vector<Model::Event>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  uint64_t sequence = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_GT(found[i].sequence, sequence);
+    sequence = found[i].sequence;
+    ASSERT_EQ(found[i].stream, expected[i].stream);
+    ASSERT_EQ(found[i].stream_sequence, expected[i].stream_sequence);
+    ASSERT_EQ(found[i].value, expected[i].value);
+  }
+}
 
 void ExpectEqual(StateStore* store, const Model& model) {
   auto records = store->Scan("", "", 1000000);
   ASSERT_TRUE(records.ok());
-  ASSERT_EQ(records->size(), model.records.size());
-  auto expected = model.records.begin();
-  for (const Record& record : *records) {
-    EXPECT_EQ(record.key, expected->first);
-    EXPECT_EQ(record.version, expected->second.first);
-    EXPECT_EQ(record.value, expected->second.second);
-    ++expected;
+  ExpectRecords(*records, model.Scan("", "", 1000000));
+  auto events = store->ReadEvents(0, 1000000);
+  ASSERT_TRUE(events.ok());
+  ExpectEvents(*events, model.events);
+  for (const auto& [stream, last] : model.last) {
+    auto of_stream = store->ReadStream(stream, 0, 1000000);
+    ASSERT_TRUE(of_stream.ok());
+    ExpectEvents(*of_stream, model.Stream(stream, 0, 1000000));
   }
-  for (const auto& [stream, values] : model.streams) {
-    auto events = store->ReadStream(stream, 0, 1000000);
-    ASSERT_TRUE(events.ok());
-    ASSERT_EQ(events->size(), values.size()) << stream;
-    for (size_t i = 0; i < values.size(); ++i) {
-      EXPECT_EQ((*events)[i].stream_sequence, i + 1);
-      EXPECT_EQ((*events)[i].value, values[i]);
-    }
-  }
+}
+
+std::string RandomKey(Rng* rng) {
+  return Cat(rng->Uniform(2) == 0 ? "a" : "b", "/job/", rng->Uniform(12));
 }
 
 Transaction RandomTransaction(Rng* rng, const Model& model) {
@@ -87,7 +133,7 @@ Transaction RandomTransaction(Rng* rng, const Model& model) {
   if (rng->Uniform(4) == 0) t.incarnation = model.incarnation - rng->Uniform(2);
   std::set<std::string> keys;
   for (uint64_t i = rng->Uniform(4); i > 0; --i) {
-    const std::string key = Cat(rng->Uniform(2) == 0 ? "a" : "b", "/job/", rng->Uniform(12));
+    const std::string key = RandomKey(rng);
     if (!keys.insert(key).second) continue;
     uint64_t version = model.Version(key);
     if (rng->Uniform(8) == 0) version += 1 + rng->Uniform(2);
@@ -99,7 +145,50 @@ Transaction RandomTransaction(Rng* rng, const Model& model) {
   for (uint64_t i = rng->Uniform(3); i > 0; --i) {
     t.events.push_back({Cat("s", rng->Uniform(3)), Cat("e", rng->Uniform(1000000))});
   }
+  // Often enough that the log stays short and streams are emptied again and again.
+  while (rng->Uniform(8) == 0) {
+    const std::string stream = Cat("s", rng->Uniform(4));
+    const auto last = model.last.find(stream);
+    const uint64_t numbers = last == model.last.end() ? 0 : last->second;
+    t.trims.push_back({stream, rng->Uniform(3) == 0 ? kWholeStream : rng->Uniform(numbers + 3)});
+  }
   return t;
+}
+
+void ReadAtRandom(StateStore* store, const Model& model, Rng* rng) {
+  switch (rng->Uniform(4)) {
+    case 0: {
+      std::vector<std::string> keys;
+      for (uint64_t i = rng->Uniform(5); i > 0; --i) keys.push_back(RandomKey(rng));
+      const auto found = store->MultiGet(keys).value();
+      ASSERT_EQ(found.size(), keys.size());
+      for (size_t i = 0; i < keys.size(); ++i) {
+        ASSERT_EQ(found[i].has_value() ? found[i]->version : 0, model.Version(keys[i]));
+        ASSERT_TRUE(!found[i].has_value() || found[i]->key == keys[i]);
+      }
+      break;
+    }
+    case 1: {
+      const std::string prefix = rng->Uniform(2) == 0 ? "a/job/1" : "b/";
+      const std::string after = rng->Uniform(2) == 0 ? "" : RandomKey(rng);
+      const size_t limit = rng->Uniform(8);
+      ExpectRecords(store->Scan(prefix, after, limit).value(), model.Scan(prefix, after, limit));
+      break;
+    }
+    case 2: {
+      const std::string stream = Cat("s", rng->Uniform(4));
+      const uint64_t after = rng->Uniform(1000);
+      const size_t limit = rng->Uniform(8);
+      ExpectEvents(store->ReadStream(stream, after, limit).value(),
+                   model.Stream(stream, after, limit));
+      break;
+    }
+    default: {
+      const std::string key = RandomKey(rng);
+      const auto found = store->Get(key).value();
+      ASSERT_EQ(found.has_value() ? found->version : 0, model.Version(key));
+    }
+  }
 }
 
 TEST_P(StateStoreSuite, RandomOperationsAgreeWithTheModel) {
@@ -107,27 +196,19 @@ TEST_P(StateStoreSuite, RandomOperationsAgreeWithTheModel) {
   Model model;
   const int ops = RandomOps();
   for (int i = 0; i < ops; ++i) {
-    switch (rng.Uniform(16)) {
-      case 0: {
-        const std::string key = Cat("a/job/", rng.Uniform(12));
-        auto got = store_->Get(key);
-        ASSERT_TRUE(got.ok());
-        ASSERT_EQ(got->has_value() ? (*got)->version : 0, model.Version(key));
-        break;
-      }
-      case 1: {
-        if (rng.Uniform(50) != 0) break;
-        const uint64_t at_least = rng.Uniform(3) == 0 ? model.incarnation + rng.Uniform(5) : 0;
-        model.incarnation = std::max(model.incarnation, at_least) + 1;
-        auto taken = store_->TakeLeadership(at_least);
-        ASSERT_TRUE(taken.ok());
-        ASSERT_EQ(*taken, model.incarnation);
-        break;
-      }
-      default: {
-        const Transaction t = RandomTransaction(&rng, model);
-        ASSERT_EQ(store_->Apply(t), model.Apply(t)) << "operation " << i;
-      }
+    const uint64_t kind = rng.Uniform(16);
+    if (kind < 2) {
+      ReadAtRandom(store_.get(), model, &rng);
+      ASSERT_FALSE(HasFailure()) << "operation " << i;
+    } else if (kind == 2 && rng.Uniform(50) == 0) {
+      const uint64_t at_least = rng.Uniform(3) == 0 ? model.incarnation + rng.Uniform(5) : 0;
+      model.incarnation = std::max(model.incarnation, at_least) + 1;
+      auto taken = store_->TakeLeadership(at_least);
+      ASSERT_TRUE(taken.ok());
+      ASSERT_EQ(*taken, model.incarnation);
+    } else {
+      const Transaction t = RandomTransaction(&rng, model);
+      ASSERT_EQ(store_->Apply(t), model.Apply(t)) << "operation " << i;
     }
   }
   ExpectEqual(store_.get(), model);
@@ -241,6 +322,146 @@ TEST_P(StateStoreSuite, AWaitWithoutEventsEndsWithItsTime) {
   ASSERT_EQ(store_->Apply(Note("s", "one")), ApplyResult::kOk);
   const uint64_t last = store_->WaitForEvents(0, 0).value();
   EXPECT_EQ(store_->WaitForEvents(last, 30).value(), last);
+}
+
+TEST_P(StateStoreSuite, MultiGetAnswersInTheOrderAsked) {
+  ASSERT_EQ(store_->Apply(Put("a", 0, "one")), ApplyResult::kOk);
+  ASSERT_EQ(store_->Apply(Put("b", 0, "two")), ApplyResult::kOk);
+  const auto found = store_->MultiGet({"b", "none", "a", "b"}).value();
+  ASSERT_EQ(found.size(), 4u);
+  EXPECT_EQ(found[0]->value, "two");
+  EXPECT_FALSE(found[1].has_value());
+  EXPECT_EQ(found[2]->value, "one");
+  EXPECT_EQ(found[3]->key, "b");
+  EXPECT_THAT(store_->MultiGet({}).value(), SizeIs(0));
+}
+
+TEST_P(StateStoreSuite, ATrimRemovesEventsAndNumberingGoesOn) {
+  for (int i = 1; i <= 5; ++i) ASSERT_EQ(store_->Apply(Note("s", Cat(i))), ApplyResult::kOk);
+  ASSERT_EQ(store_->Apply(Note("other", "stays")), ApplyResult::kOk);
+  const uint64_t newest = store_->WaitForEvents(0, 0).value();
+  Transaction some;
+  some.trims.push_back({"s", 3});
+  ASSERT_EQ(store_->Apply(some), ApplyResult::kOk);
+  const auto left = store_->ReadStream("s", 0, 10).value();
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].stream_sequence, 4u);
+  EXPECT_THAT(store_->ReadEvents(0, 10).value(), SizeIs(3));
+
+  Transaction all;  // as when a job is deleted: what the transaction itself tells stays
+  all.trims.push_back({"s", kWholeStream});
+  all.trims.push_back({"never seen", kWholeStream});
+  all.trims.push_back({"other", kWholeStream});
+  all.events.push_back({"s", "the last"});
+  ASSERT_EQ(store_->Apply(all), ApplyResult::kOk);
+  const auto last = store_->ReadEvents(0, 10).value();
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_EQ(last[0].value, "the last");
+  EXPECT_EQ(last[0].stream_sequence, 6u);
+  EXPECT_GT(last[0].sequence, newest);
+
+  Transaction empty;
+  empty.trims.push_back({"s", 6});
+  ASSERT_EQ(store_->Apply(empty), ApplyResult::kOk);
+  ASSERT_EQ(store_->Apply(empty), ApplyResult::kOk);
+  EXPECT_THAT(store_->ReadStream("s", 0, 10).value(), SizeIs(0));
+  auto reopened = fixture_->Open();
+  ASSERT_EQ(reopened->Apply(Note("s", "again")), ApplyResult::kOk);
+  EXPECT_EQ(reopened->ReadStream("s", 0, 10).value()[0].stream_sequence, 7u);
+}
+
+TEST_P(StateStoreSuite, ATrimInARefusedTransactionRemovesNothing) {
+  ASSERT_EQ(store_->Apply(Note("s", "one")), ApplyResult::kOk);
+  Transaction t = Put("k", 5, "never");
+  t.trims.push_back({"s", kWholeStream});
+  EXPECT_EQ(store_->Apply(t), ApplyResult::kConflict);
+  EXPECT_THAT(store_->ReadStream("s", 0, 10).value(), SizeIs(1));
+}
+
+TEST_P(StateStoreSuite, AWaitIsNotEndedByWhatWasTrimmed) {
+  ASSERT_EQ(store_->Apply(Note("s", "one")), ApplyResult::kOk);
+  ASSERT_EQ(store_->Apply(Note("s", "two")), ApplyResult::kOk);
+  const uint64_t second = store_->WaitForEvents(0, 0).value();
+  const uint64_t first = store_->ReadEvents(0, 1).value()[0].sequence;
+  Transaction t;
+  t.trims.push_back({"s", kWholeStream});
+  ASSERT_EQ(store_->Apply(t), ApplyResult::kOk);
+  EXPECT_EQ(store_->WaitForEvents(first, 0).value(), first);  // there is nothing to read
+  EXPECT_EQ(store_->WaitForEvents(second, 0).value(), second);
+  EXPECT_EQ(store_->WaitForEvents(INT64_MAX, 0).value(), second);
+}
+
+// Every call may reach the store twice: the second time it must change nothing.
+TEST_P(StateStoreSuite, EveryCallDoubledIsAsIfMadeOnce) {
+  Rng rng(11);
+  Model model;
+  for (int i = 0; i < 2000; ++i) {
+    Transaction t = RandomTransaction(&rng, model);
+    t.incarnation = 0;
+    const bool repeatable = t.writes.empty();  // nothing in it tells a second time from the first
+    const ApplyResult expected = model.Apply(t);
+    ASSERT_EQ(store_->Apply(t), expected);
+    if (repeatable) continue;
+    const bool only_deletes_absent = std::all_of(t.writes.begin(), t.writes.end(), [](const Write& w) {
+      return !w.value.has_value() && w.expected_version == 0;
+    });
+    if (only_deletes_absent) continue;
+    ASSERT_EQ(store_->Apply(t), ApplyResult::kConflict);
+  }
+  ExpectEqual(store_.get(), model);
+}
+
+TEST_P(StateStoreSuite, OfTwoLeadersOnlyTheLaterWrites) {
+  auto other = fixture_->Open();
+  std::atomic<uint64_t> incarnations[2] = {store_->TakeLeadership(0).value(), 0};
+  incarnations[1] = other->TakeLeadership(0).value();
+  std::atomic<int> stale_ok = 0, later_ok = 0;
+  const auto lead = [&](StateStore* store, uint64_t incarnation, const char* name,
+                        std::atomic<int>* ok) {
+    for (int i = 0; i < 200; ++i) {
+      Transaction t = Put(Cat(name, "/", i), 0, "v");
+      t.incarnation = incarnation;
+      t.events.push_back({"led", name});
+      if (store->Apply(t) == ApplyResult::kOk) ++*ok;
+    }
+  };
+  std::thread stale([&] { lead(store_.get(), incarnations[0], "stale", &stale_ok); });
+  lead(other.get(), incarnations[1], "later", &later_ok);
+  stale.join();
+  EXPECT_EQ(stale_ok, 0);
+  EXPECT_EQ(later_ok, 200);
+  EXPECT_THAT(store_->Scan("stale/", "", 10).value(), SizeIs(0));
+  EXPECT_THAT(store_->ReadStream("led", 0, 1000).value(), SizeIs(200));
+}
+
+// Group commit: what goes out together has each its own outcome.
+TEST_P(StateStoreSuite, ConcurrentTransactionsHaveEachItsOwnOutcome) {
+  constexpr int kThreads = 8, kEach = 200;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        const std::string key = Cat("t", t, "/", i);
+        Transaction good = Put(key, 0, key);
+        good.events.push_back({Cat("s", t), Cat(i)});
+        ASSERT_EQ(store_->Apply(good), ApplyResult::kOk);
+        Transaction bad = Put(Cat(key, "/bad"), 0, "half");
+        bad.writes.push_back({key, 9, "never"});
+        bad.events.push_back({Cat("s", t), "never"});
+        ASSERT_EQ(store_->Apply(bad), ApplyResult::kConflict);
+        const auto seen = store_->Get(key).value();
+        ASSERT_TRUE(seen.has_value() && seen->value == key) << "a write was acknowledged too early";
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(store_->Scan("t", "", 100000).value(), SizeIs(kThreads * kEach));
+  for (int t = 0; t < kThreads; ++t) {
+    const auto events = store_->ReadStream(Cat("s", t), 0, 100000).value();
+    ASSERT_EQ(events.size(), size_t{kEach});
+    for (int i = 0; i < kEach; ++i) EXPECT_EQ(events[static_cast<size_t>(i)].value, Cat(i));
+  }
+  EXPECT_THAT(store_->ReadEvents(0, 100000).value(), SizeIs(kThreads * kEach));
 }
 
 TEST_P(StateStoreSuite, ThreadsCountingTogetherLoseNothing) {

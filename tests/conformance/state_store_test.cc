@@ -1,5 +1,5 @@
-// The memory and the SQLite state store against the suite, and what only a file can show: kill -9,
-// a newer schema.
+// The three state stores against the suite, and what only a file can show: kill -9, a newer schema.
+// redis_state_test.cc has what only Redis can show.
 #include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 
 #include "base/env.h"
 #include "base/text.h"
+#include "tests/conformance/redis_server.h"
 #include "tests/conformance/state_store_suite.h"
 
 namespace swage {
@@ -34,11 +35,25 @@ class SqliteFixture : public StateStoreFixture {
   TempDir dir_{"state"};
 };
 
+class RedisFixture : public StateStoreFixture {
+ public:
+  std::shared_ptr<StateStore> Open() override {
+    auto store = OpenStateStore(server_.uri());
+    SWAGE_CHECK(store.ok(), MessageOf(store.status()));
+    return std::move(*store);
+  }
+
+ private:
+  RedisServer server_;
+};
+
 std::unique_ptr<StateStoreFixture> MakeMemory() { return std::make_unique<MemoryFixture>(); }
 std::unique_ptr<StateStoreFixture> MakeSqlite() { return std::make_unique<SqliteFixture>(); }
+std::unique_ptr<StateStoreFixture> MakeRedis() { return std::make_unique<RedisFixture>(); }
 
 INSTANTIATE_TEST_SUITE_P(Memory, StateStoreSuite, testing::Values(&MakeMemory));
 INSTANTIATE_TEST_SUITE_P(Sqlite, StateStoreSuite, testing::Values(&MakeSqlite));
+INSTANTIATE_TEST_SUITE_P(Redis, StateStoreSuite, testing::Values(&MakeRedis));
 
 // In the child: writes for ever, and tells the pipe of each acknowledged write.
 [[noreturn]] void WriteUntilKilled(const std::string& path, int pipe) {

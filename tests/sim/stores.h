@@ -23,6 +23,10 @@ class SimStateStore : public StateStore {
   // not known.
   ApplyResult Apply(const Transaction& transaction) override;
   StatusOr<std::optional<Record>> Get(const std::string& key) override { return store_->Get(key); }
+  StatusOr<std::vector<std::optional<Record>>> MultiGet(
+      const std::vector<std::string>& keys) override {
+    return store_->MultiGet(keys);
+  }
   StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
                                      size_t limit) override {
     return store_->Scan(prefix, after, limit);

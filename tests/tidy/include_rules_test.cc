@@ -60,7 +60,8 @@ const std::vector<Room>& Rooms() {
        {"base/", "services/", "scheduler/", "storage/", "workers/"},
        true},
       {"clients/cli",
-       {"base/", "services/kit/", "services/embedded/", "workers/catalog/", "workers/recipe/", "workers/job/"},
+       {"base/", "services/kit/", "services/embedded/", "scheduler/state/", "workers/catalog/", "workers/recipe/",
+        "workers/job/"},
        true},
       {"clients/cpp", {}, true},  // what a stranger sees: the generated code only
   };
