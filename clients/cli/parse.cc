@@ -11,6 +11,7 @@
 #include "clients/cli/jobs.h"
 #include "clients/cli/local.h"
 #include "clients/cli/session.h"
+#include "clients/cli/state.h"
 #include "clients/cli/submit.h"
 #include "clients/cli/up.h"
 #include "services/kit/version.h"
@@ -31,7 +32,7 @@ struct Run {
   std::vector<std::string> names;
   int limit = 100, threads = 0;
   double wait_seconds = 0;
-  bool undo = false;
+  bool undo = false, force = false;
 };
 
 void AddUp(CLI::App* app, Run* run) {
@@ -182,6 +183,18 @@ void AddLocal(CLI::App* app, Run* run) {
   eval->callback([run, request] { run->command = [run, request] { return RunEval(run->session, *request); }; });
 }
 
+void AddState(CLI::App* app, Run* run) {
+  CLI::App* state = app->add_subcommand("state", "Work on the scheduler's state itself, without a server");
+  state->require_subcommand(1);
+  CLI::App* copy = state->add_subcommand("copy", "Move all jobs from one state to another, SQLite or Redis");
+  copy->add_option("--from", run->first, "As of swage-scheduler --state")->type_name("URI")->required();
+  copy->add_option("--to", run->second, "The same; must be empty")->type_name("URI")->required();
+  copy->add_flag("--force", run->force, "Depose a scheduler that still leads there");
+  copy->callback([run] {
+    run->command = [run] { return RunStateCopy(run->session, run->first, run->second, run->force); };
+  });
+}
+
 void AddGlobals(CLI::App* app, Run* run) {
   app->add_option("--data", run->session.data_dir, "Data folder: where `swage up` keeps everything")
       ->default_str(DefaultDataDir());
@@ -224,6 +237,7 @@ int ParseAndRun(int argc, char** argv) {
   AddQuantize(&app, &run);
   AddJobs(&app, &run);
   AddLocal(&app, &run);
+  AddState(&app, &run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
