@@ -163,6 +163,18 @@ TEST_F(SentinelTest, ALostSuffixIsSeenByReadingAgainAndItsNumbersAreNotReused) {
   EXPECT_EQ(store->TakeLeadership(incarnation).value(), incarnation + 1);
 }
 
+TEST_F(SentinelTest, AMasterThatIsMadeAReplicaIsLeftForTheNewOne) {
+  auto store = Open("?timeout_ms=1000");
+  ASSERT_EQ(store->Apply(Put("before", "v")), ApplyResult::kOk);
+  Ask(sentinels_[0]->port(), {"SENTINEL", "FAILOVER", "swage"});
+  Until("the old master's being a replica", [&] {
+    return Ask(master_->port(), {"ROLE"}).value()[0].text() == "slave";
+  });
+  EXPECT_LT(WriteUntilOk(store.get(), "after"), 5000) << "a call hung";
+  Until("the way to the new master", [&] { return store->Get("before").ok(); });
+  EXPECT_TRUE(store->Get("before").value().has_value());
+}
+
 TEST_F(SentinelTest, AnUnknownMasterAndSilentSentinelsAreNamed) {
   const Status unknown =
       OpenStateStore(Cat("redis+sentinel://127.0.0.1:", sentinels_[0]->port(), "/nobody")).status();

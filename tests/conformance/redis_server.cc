@@ -15,11 +15,9 @@
 namespace swage {
 namespace {
 
-constexpr char kBinary[] = "/usr/bin/redis-server";
+constexpr char kBinary[] = "redis-server";
 
 }  // namespace
-
-bool HaveRedisServer() { return Env::Posix()->Exists(kBinary); }
 
 int FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -71,7 +69,7 @@ void RedisServer::Start() {
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(log[1], STDOUT_FILENO);
-    execv(kBinary, argv.data());
+    execvp(kBinary, argv.data());
     _exit(127);
   }
   close(log[1]);

@@ -12,8 +12,6 @@
 
 namespace swage {
 
-// True when redis-server is installed; tests without it are skipped.
-bool HaveRedisServer();
 // A port that nobody listens on, chosen by the kernel.
 int FreePort();
 

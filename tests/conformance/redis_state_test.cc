@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "scheduler/state/redis_connection.h"
+#include "scheduler/state/state_copy.h"
 #include "scheduler/state/state_store.h"
 #include "tests/conformance/redis_server.h"
 
@@ -94,6 +95,18 @@ TEST(RedisStateStore, WhatWasAcknowledgedIsThereAfterKill) {
     EXPECT_EQ(events[0].stream_sequence, 2u);
     EXPECT_THAT(reader->ReadEvents(0, 10).value(), SizeIs(2));
     if (reader != store.get()) delete reader;
+  }
+}
+
+// What redis-server has answered it has given to the kernel, which outlives it.
+TEST(RedisStateStore, WithEverySecondAKillOfTheProcessLosesNothing) {
+  RedisServer server;
+  auto store = Open(server.uri());
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 200; ++i) PutSurely(store.get(), Cat("k", round, "/", i), "v");
+    server.Kill();
+    server.Start();
+    EXPECT_THAT(store->Scan("k", "", 10000).value(), SizeIs(200 * (round + 1)));
   }
 }
 
@@ -361,6 +374,58 @@ TEST(RedisStateStore, DatabasesAndNamespacesAreApart) {
   EXPECT_FALSE(other_db->Get("a").value().has_value());
   EXPECT_FALSE(other_name->Get("a").value().has_value());
   EXPECT_EQ(Open(server.uri())->Get("a").value()->value, "plain");  // the unix socket: the same
+}
+
+TEST(RedisStateStore, AStateMovedFromSqliteToRedisAndBackIsTheSame) {
+  RedisServer server;
+  TempDir dir("copy");
+  auto sqlite = Open(dir.path() + "/from.sqlite");
+  for (int i = 0; i < 3000; ++i) {
+    Transaction t = Put(Cat("t/job/", i), 0, std::string("a\0b\n", 4) + Cat(i));
+    t.events.push_back({Cat("t/job/", i), "own"});
+    if (i % 7 == 0) t.trims.push_back({"s", static_cast<uint64_t>(i)});
+    if (i % 10 == 9) t.trims.push_back({Cat("t/job/", i - 1), kWholeStream});
+    ASSERT_EQ(sqlite->Apply(t), ApplyResult::kOk);
+    if (i % 3 != 0) continue;
+    ASSERT_EQ(sqlite->Apply(Put(Cat("t/job/", i), 1, "second")), ApplyResult::kOk);
+  }
+  Transaction last_gone;
+  last_gone.trims.push_back({"s", kWholeStream});
+  ASSERT_EQ(sqlite->Apply(last_gone), ApplyResult::kOk);
+  const StateCopyOptions at_once{.watch_leader_ms = 0, .wait = nullptr};
+
+  auto redis = Open(server.uri());
+  const auto there = CopyState(sqlite.get(), redis.get(), at_once);
+  ASSERT_TRUE(there.ok()) << MessageOf(there.status());
+  EXPECT_EQ(there->records, 3000u);
+  EXPECT_EQ(there->stream_ends, 301u);
+  EXPECT_EQ(there->digest, DigestState(sqlite.get())->digest);
+  EXPECT_EQ(there->digest, DigestState(Open(server.uri()).get())->digest);
+  EXPECT_EQ(ReasonOf(CopyState(sqlite.get(), redis.get(), at_once).status()), "STATE_NOT_EMPTY");
+
+  auto back = Open(dir.path() + "/back.sqlite");
+  const auto again = CopyState(redis.get(), back.get(), at_once);
+  ASSERT_TRUE(again.ok()) << MessageOf(again.status());
+  EXPECT_EQ(again->incarnation, there->incarnation + 1);  // each copy deposes who led
+  EXPECT_EQ(back->Scan("", "", 10000)->size(), 3000u);
+  EXPECT_EQ(back->Get("t/job/3").value()->version, 2u);
+  // Both go on with the same numbers.
+  for (StateStore* store : {static_cast<StateStore*>(sqlite.get()),
+                            static_cast<StateStore*>(redis.get()),
+                            static_cast<StateStore*>(back.get())}) {
+    ASSERT_EQ(store->Apply(Put("after", 0, "v")), ApplyResult::kOk);
+    const auto event = store->ReadStream("s", 0, 10).value();
+    ASSERT_EQ(event.size(), 1u);
+    EXPECT_EQ(event[0].stream_sequence, 4001u);
+    EXPECT_EQ(event[0].sequence, again->last_sequence + 1);
+  }
+}
+
+TEST(RedisStateStore, ACopyThatWasBrokenOffCannotBeOpened) {
+  RedisServer server;
+  auto target = Open(server.uri());
+  ASSERT_TRUE(target->BeginImport().ok());
+  EXPECT_EQ(ReasonOf(OpenStateStore(server.uri()).status()), "STATE_COPY_UNFINISHED");
 }
 
 TEST(RedisStateStore, WithoutAReplicaAReplicatedWriteIsUnknown) {

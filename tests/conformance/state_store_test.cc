@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 
@@ -55,7 +56,9 @@ INSTANTIATE_TEST_SUITE_P(Memory, StateStoreSuite, testing::Values(&MakeMemory));
 INSTANTIATE_TEST_SUITE_P(Sqlite, StateStoreSuite, testing::Values(&MakeSqlite));
 INSTANTIATE_TEST_SUITE_P(Redis, StateStoreSuite, testing::Values(&MakeRedis));
 
-// In the child: writes for ever, and tells the pipe of each acknowledged write.
+constexpr uint64_t kJobsKept = 3, kEventsKept = 5;
+
+// In the child: makes, changes, deletes, appends and trims for ever, and tells the pipe of each acknowledged write.
 [[noreturn]] void WriteUntilKilled(const std::string& path, int pipe) {
   auto store = OpenSqliteStateStore(path);
   if (!store.ok()) _exit(2);
@@ -65,7 +68,10 @@ INSTANTIATE_TEST_SUITE_P(Redis, StateStoreSuite, testing::Values(&MakeRedis));
     Transaction t;
     t.writes.push_back({"last", version, Cat(version + 1)});
     t.writes.push_back({Cat("job/", version + 1), 0, std::string(500, 'j')});
+    if (version + 1 > kJobsKept)
+      t.writes.push_back({Cat("job/", version + 1 - kJobsKept), 1, std::nullopt});
     t.events.push_back({"s", Cat(version + 1)});
+    if (version + 1 > kEventsKept) t.trims.push_back({"s", version + 1 - kEventsKept});
     if ((*store)->Apply(t) != ApplyResult::kOk) _exit(3);
     const uint64_t acked = version + 1;
     if (write(pipe, &acked, sizeof acked) != sizeof acked) _exit(4);
@@ -97,10 +103,11 @@ TEST(SqliteStateStore, WhatWasAcknowledgedIsThereAfterKill) {
     const uint64_t last = (*store)->Get("last").value()->version;
     EXPECT_GE(last, acked);
     EXPECT_LE(last, acked + 1);  // one may have happened without being told
-    EXPECT_EQ((*store)->Scan("job/", "", 1000000)->size(), last);
+    EXPECT_EQ((*store)->Scan("job/", "", 1000000)->size(), std::min(last, kJobsKept));
     auto events = (*store)->ReadStream("s", 0, 1000000).value();
-    ASSERT_EQ(events.size(), last);
-    for (uint64_t i = 0; i < last; ++i) ASSERT_EQ(events[i].stream_sequence, i + 1);
+    ASSERT_EQ(events.size(), std::min(last, kEventsKept));
+    for (uint64_t i = 0; i < events.size(); ++i)
+      ASSERT_EQ(events[i].stream_sequence, last - events.size() + i + 1);
     acked = last;
   }
 }
@@ -114,6 +121,22 @@ TEST(SqliteStateStore, ANewerSchemaIsRefused) {
   ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version = 99", nullptr, nullptr, nullptr), SQLITE_OK);
   sqlite3_close(db);
   EXPECT_EQ(ReasonOf(OpenSqliteStateStore(path).status()), "SCHEMA_NEWER");
+}
+
+TEST(SqliteStateStore, AFileOfTheFirstSchemaIsBroughtUpToDate) {
+  TempDir dir("state");
+  const std::string path = dir.path() + "/state.sqlite";
+  ASSERT_EQ(OpenSqliteStateStore(path).value()->TakeLeadership(0).value(), 1u);
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "DROP TABLE stream_ends; PRAGMA user_version = 1", nullptr, nullptr,
+                         nullptr),
+            SQLITE_OK);
+  sqlite3_close(db);
+  auto store = OpenSqliteStateStore(path);
+  ASSERT_TRUE(store.ok()) << MessageOf(store.status());
+  EXPECT_EQ((*store)->CurrentIncarnation().value(), 1u);
+  EXPECT_TRUE((*store)->ScanStreamEnds("", 10)->empty());
 }
 
 TEST(SqliteStateStore, WhatIsNoDatabaseIsRefused) {
