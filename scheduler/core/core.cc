@@ -293,6 +293,8 @@ void Core::SetState(Job* job, JobState state, const std::string& reason, const s
       record.follows.clear();
     }
     if (state != JobState::kQueued) DropEarmarks(key);
+    // Places may have been kept for it.
+    if (state != JobState::kStarting && !held_.empty()) gained_ = true;
   }
   if (IsFinal(record.state)) finished_.erase({record.end_unix_nanos, key});
   record.state = state;

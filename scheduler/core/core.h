@@ -418,6 +418,7 @@ class Core {
   void Schedule(Now now);
   void Serve(const std::string& tenant, Pass* pass, bool* more);
   bool Place(Job* job, Pass* pass);
+  void MakeRoom(const Job& first, Pass* pass);
   void Assign(Job* job, const std::vector<Seat>& seats, Now now);
   std::vector<Seat> FindSeats(const Job& job, Now now);
   std::optional<Seat> SeatOn(Worker* worker, const Job& job, Now now) const;

@@ -11,7 +11,7 @@ namespace {
 // Bounds of one look at the queue, so that it stays within milliseconds; what is left comes with
 // the next turn.
 constexpr int kLooksPerPass = 2000, kPlacedPerPass = 256, kPreemptionsPerPass = 4;
-constexpr size_t kHeadsPerTenant = 2000;
+constexpr size_t kHeadsPerTenant = 2000, kClaimsPerClass = 16;
 constexpr int64_t kUnparkNanos = 5'000'000'000;     // what depends on time alone is looked at again
 constexpr uint64_t kLocalityBytes = 64ull << 20;    // a smaller model is fetched anywhere
 constexpr size_t kDelayedPerPass = 10000;
@@ -106,9 +106,28 @@ bool Core::Place(Job* job, Pass* pass) {
     return true;
   }
   HoldFor(*job, seats.size());
-  if (pass->preemptions < kPreemptionsPerPass && Preempt(job, pass)) ++pass->preemptions;
+  MakeRoom(*job, pass);
   ReindexTouched();
   return false;
+}
+
+// For the first jobs of the class: while room is being made for one, it may be for the next, too.
+void Core::MakeRoom(const Job& first, Pass* pass) {
+  const auto& classes = waiting_.tenants().at(first.record.job.tenant).classes;
+  std::vector<std::string> keys;
+  for (const auto& place : classes.at(first.shape)) {
+    keys.push_back(place.key);  // copied: evicting changes the queue
+    if (keys.size() == kClaimsPerClass) break;
+  }
+  for (const std::string& key : keys) {
+    if (pass->preemptions >= kPreemptionsPerPass) return;
+    const bool claimed =
+        std::any_of(workers_with_earmarks_.begin(), workers_with_earmarks_.end(),
+                    [&](const auto& w) { return w.second->earmarks.contains(key); });
+    if (claimed) continue;
+    if (!Preempt(&jobs_.at(key), pass)) return;
+    ++pass->preemptions;
+  }
 }
 
 std::optional<Core::Seat> Core::SeatOn(Worker* worker, const Job& job, Now now) const {

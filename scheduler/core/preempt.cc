@@ -69,9 +69,6 @@ bool Core::Preempt(Job* job, Pass* pass) {
   const AdmittedJob& spec = job->record.job;
   const std::string key = JobKey(spec.tenant, spec.id);
   if (spec.shape.gang > 1) return false;
-  for (const auto& [id, worker] : workers_with_earmarks_) {
-    if (worker->earmarks.contains(key)) return false;  // room is being made already
-  }
   const double share = shares_.Share(spec.tenant, now.mono_nanos) * shares_.weight(spec.tenant);
   Worker* best = nullptr;
   std::vector<Job*> best_victims;

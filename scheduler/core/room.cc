@@ -171,7 +171,8 @@ void Core::Reindex(Worker* worker) {
                                  before.bytes.size() != worker->room.bytes.size());
   for (size_t i = 0; worker->open && !gained && i < before.bytes.size(); ++i)
     gained = worker->room.bytes[i] > before.bytes[i];
-  gained_ = gained_ || gained;
+  // What is kept for a job may have become free for it, which its room does not show.
+  gained_ = gained_ || gained || !worker->earmarks.empty();
 }
 
 std::vector<WorkerView> Core::Workers() const {

@@ -7,7 +7,6 @@ namespace swage {
 std::string DigestText(char digit) { return std::string(64, digit); }
 
 void CoreHarness::Restart() {
-  CoreOptions options;
   options.incarnation = ++incarnation;
   core_ = std::make_unique<Core>(options, Rng(17, incarnation));
   for (const auto& [key, record] : store)
@@ -34,27 +33,56 @@ CoreOutput CoreHarness::Step() {
 
 void CoreHarness::Submit(const std::string& id, uint64_t bytes, int priority,
                          const std::string& method) {
+  SubmitAs("t", id, [&](AdmittedJob* job) {
+    job->shape.host_bytes = bytes;
+    job->shape.methods = {method};
+    job->priority = priority;
+  });
+}
+
+void CoreHarness::SubmitAs(const std::string& tenant, const std::string& id,
+                           const std::function<void(AdmittedJob*)>& shape) {
   Request request;
   request.kind = "create";
-  request.tenant = "t";
+  request.tenant = tenant;
   request.job_id = id;
   request.job.id = id;
-  request.job.tenant = "t";
-  request.job.shape.host_bytes = bytes;
-  request.job.shape.methods = {method};
-  request.job.priority = priority;
+  request.job.tenant = tenant;
+  request.job.shape.host_bytes = kGb;
+  request.job.shape.methods = {"rtn"};
   request.job.create_unix_nanos = now.unix_nanos + requests_;
-  const std::string key = RequestKey("t", Cat("create", ++requests_));
+  if (shape) shape(&request.job);
+  const std::string key = RequestKey(tenant, Cat("create", ++requests_));
   store[key] = {1, ToJson(request)};
   core_->HandleRequest(key, 1, request, now);
 }
 
-void CoreHarness::Ask(const std::string& kind, const std::string& id) {
+void CoreHarness::Publish(const CoreOutput& out, PublishOutcome outcome) {
+  for (const PublishOrder& order : out.publishes)
+    core_->HandlePublish(order, outcome, order.artifact, "", now);
+  if (!out.publishes.empty()) Publish(Step());
+}
+
+void CoreHarness::FinishAll(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const auto orders = Sync(name);
+    Take(name, orders);
+    Report(name);
+    Step();
+    for (SlotReport& slot : worker(name).report.slots)
+      slot.outcome = OutcomeReport{DigestText('1'), "", ""};
+    Report(name);
+    Publish(Step());
+    Take(name, {});
+  }
+}
+
+void CoreHarness::Ask(const std::string& kind, const std::string& id, const std::string& tenant) {
   Request request;
   request.kind = kind;
-  request.tenant = "t";
+  request.tenant = tenant;
   request.job_id = id;
-  const std::string key = RequestKey("t", Cat(kind, ++requests_));
+  const std::string key = RequestKey(tenant, Cat(kind, ++requests_));
   store[key] = {1, ToJson(request)};
   core_->HandleRequest(key, 1, request, now);
 }
@@ -117,8 +145,8 @@ size_t CoreHarness::CountOf(std::string_view kind) const {
   return count;
 }
 
-const JobRecord& CoreHarness::job(const std::string& id) const {
-  const JobRecord* record = core_->FindJob("t", id);
+const JobRecord& CoreHarness::job(const std::string& id, const std::string& tenant) const {
+  const JobRecord* record = core_->FindJob(tenant, id);
   SWAGE_CHECK(record != nullptr, "no job ", id);
   return *record;
 }

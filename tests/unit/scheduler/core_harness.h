@@ -1,6 +1,7 @@
 // Drives a Core as a leader would, over an in-memory copy of the store, with time set by hand.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,11 +26,17 @@ class CoreHarness {
 
   void Submit(const std::string& id, uint64_t bytes = kGb, int priority = 0,
               const std::string& method = "rtn");
-  void Ask(const std::string& kind, const std::string& id);
+  // Any job: `shape` changes what Submit would have asked for.
+  void SubmitAs(const std::string& tenant, const std::string& id,
+                const std::function<void(AdmittedJob*)>& shape = nullptr);
+  void Ask(const std::string& kind, const std::string& id, const std::string& tenant = "t");
   // A call of this worker with its next sequence, listing what Run and End told of.
   void Report(const std::string& worker);
   // Reports and takes the answer, as a worker does that is told at once.
   std::vector<AssignmentOrder> Sync(const std::string& worker);
+  // Lets every assigned worker take up and end its jobs well, and publishes the results.
+  void FinishAll(const std::vector<std::string>& workers);
+  void Publish(const CoreOutput& out, PublishOutcome outcome = PublishOutcome::kPublished);
   void AdvanceMs(int64_t ms);  // and Tick
 
   struct FakeWorker {
@@ -43,7 +50,7 @@ class CoreHarness {
                const std::string& reason = "");
 
   size_t CountOf(std::string_view kind) const;  // records of this kind in the store
-  const JobRecord& job(const std::string& id) const;
+  const JobRecord& job(const std::string& id, const std::string& tenant = "t") const;
   JobRecord stored(const std::string& id) const;
   std::vector<JobEventRecord> events(const std::string& id) const;
   std::vector<std::string> states(const std::string& id) const;  // of the state events, in order
@@ -53,6 +60,7 @@ class CoreHarness {
   uint64_t incarnation = 0;
   std::map<std::string, std::pair<uint64_t, std::string>> store;
   std::map<std::string, std::vector<std::string>> streams;
+  CoreOptions options;
 
  private:
   std::unique_ptr<Core> core_;
