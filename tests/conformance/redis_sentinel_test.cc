@@ -61,7 +61,7 @@ class SentinelTest : public testing::Test {
       options.sentinel = true;
       options.settings = {Cat("sentinel monitor swage 127.0.0.1 ", master_->port(), " 2"),
                           "sentinel down-after-milliseconds swage 500",
-                          "sentinel failover-timeout swage 5000"};
+                          "sentinel failover-timeout swage 1000"};
       sentinel = std::make_unique<RedisServer>(options);
       uri_ += Cat(uri_.empty() ? "redis+sentinel://" : ",", "127.0.0.1:", options.port);
     }
