@@ -12,6 +12,10 @@ add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-
                     $<$<COMPILE_LANGUAGE:CXX>:-Werror=switch> $<$<COMPILE_LANGUAGE:CXX>:-Werror=return-type>
                     $<$<COMPILE_LANGUAGE:CXX>:-Wno-unused-parameter>
                     $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
+if(NOT SWAGE_SANITIZE STREQUAL "")
+  # The instrumented build of a header like nlohmann/json's takes a minute at -O3.
+  add_compile_options(-O1)
+endif()
 if(SWAGE_SANITIZE STREQUAL "address")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=address,undefined)

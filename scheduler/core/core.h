@@ -355,7 +355,7 @@ class Core {
   };
   struct Pass {  // one look at the queue
     Now now;
-    int looks = 0, placed = 0, preemptions = 0;
+    int looks = 0, placed = 0, preemptions = 0, claims = 0;
     std::set<std::pair<std::string, std::string>> skipped;  // tenant and class: over its quota
   };
 
@@ -476,6 +476,8 @@ class Core {
   // for the first of them.
   std::set<std::string> parked_;
   std::set<std::string> held_;
+  // When room for a tenant's class was last looked for among what runs.
+  std::map<std::pair<std::string, std::string>, int64_t> claims_looked_;
   bool gained_ = true;
   bool unfinished_ = false;  // the last pass stopped at its limits
   int64_t unparked_mono_ = INT64_MIN / 2;

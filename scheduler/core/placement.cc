@@ -10,11 +10,13 @@ namespace {
 
 // Bounds of one look at the queue, so that it stays within milliseconds; what is left comes with
 // the next turn.
-constexpr int kLooksPerPass = 2000, kPlacedPerPass = 256, kPreemptionsPerPass = 4;
+constexpr int kLooksPerPass = 2000, kPlacedPerPass = 256, kPreemptionsPerPass = 4,
+              kClaimsPerPass = 4;
 constexpr size_t kHeadsPerTenant = 2000, kClaimsPerClass = 16;
 constexpr int64_t kUnparkNanos = 5'000'000'000;     // what depends on time alone is looked at again
 constexpr uint64_t kLocalityBytes = 64ull << 20;    // a smaller model is fetched anywhere
-constexpr size_t kDelayedPerPass = 10000;
+constexpr size_t kDelayedPerPass = 10000, kClaimsRemembered = 10000;
+constexpr int64_t kClaimIntervalNanos = 1'000'000'000;
 
 }  // namespace
 
@@ -55,9 +57,10 @@ void Core::Schedule(Now now) {
   if (std::exchange(gained_, false) || now.mono_nanos - unparked_mono_ >= kUnparkNanos) {
     parked_.clear();
     held_.clear();
+    if (claims_looked_.size() > kClaimsRemembered) claims_looked_.clear();
     unparked_mono_ = now.mono_nanos;
   }
-  Pass pass{now, 0, 0, 0, {}};
+  Pass pass{now};
   std::set<std::pair<double, std::string>> turns;  // lowest share first
   for (const auto& [tenant, jobs] : waiting_.tenants())
     turns.emplace(shares_.Share(tenant, now.mono_nanos), tenant);
@@ -113,6 +116,18 @@ bool Core::Place(Job* job, Pass* pass) {
 
 // For the first jobs of the class: while room is being made for one, it may be for the next, too.
 void Core::MakeRoom(const Job& first, Pass* pass) {
+  // Looking for victims means looking at every worker, and the answer changes with time only
+  // slowly: once a second for each class is often enough.
+  const auto [last, never] = claims_looked_.try_emplace(
+      {first.record.job.tenant, first.shape}, pass->now.mono_nanos);
+  if (!never) {
+    if (pass->now.mono_nanos - last->second < kClaimIntervalNanos) return;
+    last->second = pass->now.mono_nanos;
+  }
+  if (++pass->claims > kClaimsPerPass) {
+    last->second = 0;  // its turn comes with another pass
+    return;
+  }
   const auto& classes = waiting_.tenants().at(first.record.job.tenant).classes;
   std::vector<std::string> keys;
   for (const auto& place : classes.at(first.shape)) {

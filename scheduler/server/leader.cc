@@ -13,10 +13,11 @@ namespace {
 constexpr int64_t kMillis = 1'000'000;
 constexpr int kFollowWaitMs = 50;  // also what stopping may take
 constexpr size_t kFollowPage = 512;
-constexpr size_t kInputsPerTurn = 512;
+constexpr size_t kInputsPerTurn = 512, kPagesAhead = 4;  // of requests that wait to be decided
 constexpr int kRefusalsToSay = 80;  // about 2 s of them
 constexpr int kRetryMs = 25;  // leadership was not to be had, as when the store is just starting
 constexpr int64_t kIdleWakeMs = 60'000;
+constexpr uint64_t kRequestEventsKept = 10000;
 constexpr size_t kWaitsKept = 1000, kSpecsKept = 10000;
 
 Status NotLeading() {
@@ -223,6 +224,7 @@ void Leader::Lead(Leadership leadership) {
   {
     std::lock_guard lock(mu_);
     inputs_.clear();  // of an earlier leadership
+    pages_ = 0;
     incarnation_ = incarnation;
     following_ = true;
     deposed_ = false;
@@ -314,6 +316,13 @@ bool Leader::ApplyOutput(const CoreOutput& output, uint64_t incarnation, Now now
     for (const CoreWrite& w : output.writes)
       transaction.writes.push_back({w.key, w.expected_version, w.value});
     for (const CoreEvent& e : output.events) transaction.events.push_back({e.stream, e.value});
+    for (const std::string& stream : output.dropped_streams)
+      transaction.trims.push_back({stream, kWholeStream});
+    // The events of requests only wake; what counts is the request's own record.
+    if (requests_handled_ >= requests_trimmed_ + 2 * kRequestEventsKept) {
+      requests_trimmed_ = requests_handled_ - kRequestEventsKept;
+      transaction.trims.push_back({std::string(kRequestStream), requests_trimmed_});
+    }
     const ApplyResult result = options_.state->Apply(transaction);
     if (result != ApplyResult::kOk) {
       // Either way what was decided may not hold: it is read again, by a new core.
@@ -401,6 +410,49 @@ void Leader::WaitForWork() {
                     [&] { return stopping_ || deposed_ || !inputs_.empty() || !arrived_.empty(); });
 }
 
+// All of a page in one input: the deciding thread takes them together.
+Status Leader::BringRequests(const std::vector<StoredEvent>& events) {
+  std::vector<std::string> keys;
+  uint64_t last = 0;
+  for (const StoredEvent& event : events) {
+    if (event.stream != kRequestStream) continue;
+    keys.push_back(event.value);
+    last = event.stream_sequence;
+  }
+  if (keys.empty()) return absl::OkStatus();
+  SWAGE_ASSIGN_OR_RETURN(const auto records, options_.state->MultiGet(keys));
+  struct Brought {
+    std::string key;
+    uint64_t version = 0;
+    Request request;
+  };
+  auto brought = std::make_shared<std::vector<Brought>>();
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!records[i].has_value()) continue;  // it has been applied
+    auto request = RequestFromJson(records[i]->value);
+    if (request.ok()) {
+      brought->push_back({keys[i], records[i]->version, std::move(*request)});
+    } else {
+      LogError("request ", keys[i], " cannot be read and is left alone: ",
+               MessageOf(request.status()));
+    }
+  }
+  {
+    // What cannot be decided as fast as it comes waits in the store, not here.
+    std::unique_lock lock(mu_);
+    changed_.wait(lock, [&] { return pages_ < kPagesAhead || !following_ || stopping_; });
+    ++pages_;
+  }
+  PushInput([this, brought, last](Core& core, Now now) {
+    for (const Brought& b : *brought) core.HandleRequest(b.key, b.version, b.request, now);
+    requests_handled_ = last;
+    std::lock_guard lock(mu_);
+    --pages_;
+    changed_.notify_all();
+  });
+  return absl::OkStatus();
+}
+
 void Leader::Follow(uint64_t position) {
   auto following = [&] {
     std::lock_guard lock(mu_);
@@ -415,23 +467,13 @@ void Leader::Follow(uint64_t position) {
       Pause(kFollowWaitMs);
       continue;
     }
-    for (const StoredEvent& event : *events) {
-      if (event.stream == kRequestStream) {
-        auto record = options_.state->Get(event.value);
-        if (!record.ok()) break;  // this event again, next time
-        if (record->has_value()) {
-          auto request = RequestFromJson((*record)->value);
-          if (request.ok()) {
-            PushInput([key = event.value, version = (*record)->version, request = *request](
-                          Core& core, Now now) { core.HandleRequest(key, version, request, now); });
-          } else {
-            LogError("request ", event.value,
-                     " cannot be read and is left alone: ", MessageOf(request.status()));
-          }
-        }
-      }
-      position = event.sequence;
+    const Status brought = BringRequests(*events);
+    if (!brought.ok()) {
+      LogWarning("requests cannot be read: ", MessageOf(brought));
+      Pause(kFollowWaitMs);
+      continue;  // these events again
     }
+    position = events->back().sequence;
   }
 }
 

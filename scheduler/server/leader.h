@@ -77,6 +77,7 @@ class Leader {
   void ClearAway(const std::vector<CoreOutput::Leftover>& leftovers);
   void WaitForWork();
   void Follow(uint64_t position);  // the following thread
+  Status BringRequests(const std::vector<StoredEvent>& events);
   void PushInput(Input input);
   void PublishDecided(const PublishOrder& order, const StatusOr<PublishDecision>& decision);
   void RefuseAll(const Status& status);
@@ -95,12 +96,14 @@ class Leader {
   LeaderStats stats_;
   std::deque<double> waits_;
   std::deque<Input> inputs_;
+  size_t pages_ = 0;  // of requests among them
   std::map<std::string, Arrived> arrived_;  // the newest call of each worker
 
   // The deciding thread's own.
   HeldCalls held_;
   std::map<std::string, SpecRecord> specs_;  // of jobs lately assigned
   std::vector<std::function<void(bool)>> after_apply_;
+  uint64_t requests_handled_ = 0, requests_trimmed_ = 0;  // of the request stream
   uint64_t beat_version_ = 0;
   int64_t beat_mono_ = 0;
 
