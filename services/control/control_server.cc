@@ -111,16 +111,19 @@ class JobServiceImpl : public ServiceBase {
     SWAGE_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
     const JobSpecFields spec = FromProto(request.job());
     const std::string digest = spec.Digest();
-    // Before anything is checked: a retry gets its job even when the model's alias has moved since.
-    if (!request.request_id().empty() && !request.validate_only()) {
-      SWAGE_ASSIGN_OR_RETURN(const auto earlier, directory_.FindByRequestId(tenant, request.request_id(), digest));
-      if (earlier) return Fill(tenant, *earlier, out);
-    }
     Span span = StartSpan("CreateJob", TraceOf(context));
     const SpanContext trace = span.context().valid() ? span.context() : SpanContext::NewTrace();
-    if (!request.validate_only()) SWAGE_RETURN_IF_ERROR(directory_.CheckLoad(tenant));
     auto admission = admitter_.Admit(tenant, spec, trace);
+    if (admission.ok() && !request.validate_only()) {
+      if (const Status room = directory_.CheckLoad(tenant); !room.ok()) admission = room;
+    }
     span.SetStatus(admission.status());
+    // Whether the request_id has made a job is seen when this one is written. Only where there is nothing to write it
+    // has to be asked for: a retry gets its job even when the model's alias has moved since.
+    if (!admission.ok() && !request.request_id().empty() && !request.validate_only()) {
+      const auto earlier = directory_.FindByRequestId(tenant, request.request_id(), digest);
+      if (earlier.ok() && *earlier) return Fill(tenant, **earlier, out);
+    }
     SWAGE_RETURN_IF_ERROR(admission.status());
     if (request.validate_only()) {
       *out = ToProto(*admission);

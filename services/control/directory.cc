@@ -253,12 +253,17 @@ StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const SpecRec
     transaction.writes.push_back({SpecKey(job.tenant, job.id), 0, ToJson(spec)});
     transaction.events.push_back({std::string(kRequestStream), key});
     if (!request_id.empty()) {
-      SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, request_id, spec_digest));
-      if (earlier) return *earlier;  // ours after an unknown result, or a twin's
+      // The first try goes without asking: most request_ids are new, and an old one makes it conflict.
       const std::string id_key = RequestIdKey(job.tenant, request_id);
-      SWAGE_ASSIGN_OR_RETURN(const auto old, state_->Get(id_key));
+      uint64_t version = 0;
+      if (attempt > 0) {
+        SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, request_id, spec_digest));
+        if (earlier) return *earlier;  // ours after an unknown result, or a twin's
+        SWAGE_ASSIGN_OR_RETURN(const auto old, state_->Get(id_key));
+        version = old ? old->version : 0;
+      }
       transaction.writes.push_back(
-          {id_key, old ? old->version : 0, ToJson(RequestIdRecord{job.id, spec_digest, job.create_unix_nanos})});
+          {id_key, version, ToJson(RequestIdRecord{job.id, spec_digest, job.create_unix_nanos})});
     } else if (attempt > 0 && Get(job.tenant, job.id).ok()) {
       return job.id;  // the try whose result was unknown had happened
     }
