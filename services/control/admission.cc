@@ -80,7 +80,7 @@ std::vector<std::string> TextsOf(const Recipe& recipe) {
   return texts;
 }
 
-Status CheckFiles(ArtifactClient* client, const Recipe& recipe, const JobSpecFields& spec, Admission* admission) {
+Status CheckFiles(LazyClient* store, const Recipe& recipe, const JobSpecFields& spec, Admission* admission) {
   const std::vector<std::string> texts = TextsOf(recipe);
   for (const auto& [path, digest] : spec.files) {
     SWAGE_RETURN_IF_ERROR(CheckRelativePath(path));
@@ -98,7 +98,7 @@ Status CheckFiles(ArtifactClient* client, const Recipe& recipe, const JobSpecFie
     }
     const auto digest = swage::Digest::FromHex(given->second);
     if (!digest.ok()) return Annotate(digest.status(), Cat("files[", text, "]"));
-    const auto size = client->ObjectSize(*digest);
+    const auto size = store->get()->ObjectSize(*digest);
     if (absl::IsNotFound(size.status())) {
       return Precondition("INPUT_MISSING", Cat(text, " (", given->second, ") is not in the store"), "upload it first");
     }
@@ -113,9 +113,9 @@ Status CheckFiles(ArtifactClient* client, const Recipe& recipe, const JobSpecFie
   return absl::OkStatus();
 }
 
-Status UnknownModel(ArtifactClient* client, const std::string& model) {
+Status UnknownModel(LazyClient* store, const std::string& model) {
   std::vector<std::string> known;
-  if (const auto artifacts = client->List(); artifacts.ok()) {
+  if (const auto artifacts = store->get()->List(); artifacts.ok()) {
     for (const ArtifactInfo& artifact : *artifacts) {
       if (artifact.kind == "model") known.insert(known.end(), artifact.aliases.begin(), artifact.aliases.end());
     }
@@ -155,10 +155,10 @@ std::string JobSpecFields::Digest() const {
   return Sha256Of(canonical.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).Hex();
 }
 
-// An artifact is asked for again after a second, as it may have been deleted; recipes and plans hold as they are.
+// An artifact is asked for again after half a minute, as it may have been deleted (the job then fails with INPUT_MISSING); recipes and plans hold as they are.
 Admitter::Admitter(std::string store_address, Clock* clock, FindJob find_job, PlanToText plan_to_text)
     : store_address_(std::move(store_address)), clock_(clock), find_job_(std::move(find_job)),
-      plan_to_text_(std::move(plan_to_text)), models_(64, kMinuteNanos / 60), recipes_(256, 60 * kMinuteNanos),
+      plan_to_text_(std::move(plan_to_text)), models_(64, kMinuteNanos / 2), recipes_(256, 60 * kMinuteNanos),
       plans_(256, 60 * kMinuteNanos), pinned_(4096, kMinuteNanos) {}
 
 std::unique_ptr<ArtifactClient> Admitter::Client(const std::string& tenant, const SpanContext& trace) {
@@ -170,7 +170,7 @@ std::unique_ptr<ArtifactClient> Admitter::Client(const std::string& tenant, cons
 // The artifact by which the job is planned. For the result of a job that is still to come that is the model at the
 // beginning of the chain, whose shape it has.
 StatusOr<std::string> Admitter::ResolveModel(const std::string& tenant, const JobSpecFields& spec,
-                                             ArtifactClient* client, AdmittedJob* job) {
+                                             LazyClient* store, AdmittedJob* job) {
   std::string model = spec.model;
   for (int depth = 0; StartsWith(model, "jobs/") && depth <= limits::kJobDependencies; ++depth) {
     const auto id = ParseJobName(model);
@@ -201,8 +201,8 @@ StatusOr<std::string> Admitter::ResolveModel(const std::string& tenant, const Jo
     job->model_digest = model;
     return model;
   }
-  const auto artifact = client->Get(model);
-  if (absl::IsNotFound(artifact.status())) return UnknownModel(client, spec.model);
+  const auto artifact = store->get()->Get(model);
+  if (absl::IsNotFound(artifact.status())) return UnknownModel(store, spec.model);
   SWAGE_RETURN_IF_ERROR(artifact.status());
   job->model_digest = artifact->id;
   return artifact->id;
@@ -210,14 +210,14 @@ StatusOr<std::string> Admitter::ResolveModel(const std::string& tenant, const Jo
 
 StatusOr<std::shared_ptr<const Admitter::Model>> Admitter::CheckedOf(const std::string& tenant,
                                                                      const std::string& artifact,
-                                                                     const std::string& name, ArtifactClient* client) {
+                                                                     const std::string& name, LazyClient* store) {
   const std::string key = Cat(tenant, "/", artifact);
   if (auto known = models_.Find(key, clock_->MonotonicNanos())) return known;
-  const auto manifest = client->GetManifest(artifact);
-  if (absl::IsNotFound(manifest.status())) return UnknownModel(client, name);
+  const auto manifest = store->get()->GetManifest(artifact);
+  if (absl::IsNotFound(manifest.status())) return UnknownModel(store, name);
   SWAGE_RETURN_IF_ERROR(manifest.status());
   Model model;
-  SWAGE_ASSIGN_OR_RETURN(model.checked, CheckModel(client, *manifest, artifact, name));
+  SWAGE_ASSIGN_OR_RETURN(model.checked, CheckModel(store->get(), *manifest, artifact, name));
   for (const ManifestFile& file : manifest->files) model.bytes += file.size;
   return models_.Put(key, std::move(model), clock_->MonotonicNanos());
 }
@@ -244,11 +244,11 @@ StatusOr<Admission> Admitter::Admit(const std::string& tenant, const JobSpecFiel
   SWAGE_RETURN_IF_ERROR(CheckResources(spec.resources, *recipe));
   Admission admission;
   AdmittedJob& job = admission.job;
-  const auto client = Client(tenant, trace);
-  SWAGE_RETURN_IF_ERROR(CheckFiles(client.get(), *recipe, spec, &admission));
+  LazyClient store([&] { return Client(tenant, trace); });
+  SWAGE_RETURN_IF_ERROR(CheckFiles(&store, *recipe, spec, &admission));
   SWAGE_RETURN_IF_ERROR(CheckAfter(tenant, spec, &job));
-  SWAGE_ASSIGN_OR_RETURN(const std::string artifact, ResolveModel(tenant, spec, client.get(), &job));
-  SWAGE_ASSIGN_OR_RETURN(const auto model, CheckedOf(tenant, artifact, spec.model, client.get()));
+  SWAGE_ASSIGN_OR_RETURN(const std::string artifact, ResolveModel(tenant, spec, &store, &job));
+  SWAGE_ASSIGN_OR_RETURN(const auto model, CheckedOf(tenant, artifact, spec.model, &store));
   if (!model->checked.has_tokenizer && !admission.file_sizes.empty()) {
     return InvalidInput("TOKENIZER_MISSING", Cat(spec.model, " has no tokenizer.json, which the recipe's texts need"),
                         "upload the complete Hugging Face folder");

@@ -50,6 +50,20 @@ struct KnownJob {
   SpecRecord spec;
 };
 
+// A client of the store, made when it is first needed: most submissions of a busy day need none.
+class LazyClient {
+ public:
+  explicit LazyClient(std::function<std::unique_ptr<ArtifactClient>()> make) : make_(std::move(make)) {}
+  ArtifactClient* get() {
+    if (client_ == nullptr) client_ = make_();
+    return client_.get();
+  }
+
+ private:
+  const std::function<std::unique_ptr<ArtifactClient>()> make_;
+  std::unique_ptr<ArtifactClient> client_;
+};
+
 class Admitter {
  public:
   using FindJob = std::function<StatusOr<KnownJob>(const std::string& tenant, const std::string& id)>;
@@ -70,11 +84,11 @@ class Admitter {
     uint64_t bytes = 0;
   };
   std::unique_ptr<ArtifactClient> Client(const std::string& tenant, const SpanContext& trace);
-  StatusOr<std::string> ResolveModel(const std::string& tenant, const JobSpecFields& spec, ArtifactClient* client,
+  StatusOr<std::string> ResolveModel(const std::string& tenant, const JobSpecFields& spec, LazyClient* store,
                                      AdmittedJob* job);
   Status CheckAfter(const std::string& tenant, const JobSpecFields& spec, AdmittedJob* job);
   StatusOr<std::shared_ptr<const Model>> CheckedOf(const std::string& tenant, const std::string& artifact,
-                                                   const std::string& name, ArtifactClient* client);
+                                                   const std::string& name, LazyClient* store);
   StatusOr<std::shared_ptr<const PlannedRecipe>> PlannedFor(const std::string& recipe, const std::string& artifact,
                                                             const Model& model);
 
