@@ -1,7 +1,5 @@
 #include "clients/cli/convert.h"
 
-#include "base/text.h"
-
 namespace swage {
 namespace {
 
@@ -53,6 +51,9 @@ JobView ToView(const v1::Job& job) {
   view.model = job.spec().model();
   view.labels = {job.spec().labels().begin(), job.spec().labels().end()};
   view.priority = job.spec().priority();
+  view.after.assign(job.spec().after().begin(), job.spec().after().end());
+  view.evictions = job.evictions();
+  view.shared_result = job.shared_result();
   view.model_digest = job.model_digest();
   view.state = v1::JobState_Name(job.state());
   view.reason = job.reason();
@@ -83,21 +84,6 @@ EventView ToView(const v1::JobEvent& event) {
   view.message = event.message();
   view.artifact = event.artifact();
   view.progress = ToView(event.progress());
-  return view;
-}
-
-WorkerEntry ToView(const v1::WorkerInfo& worker) {
-  WorkerEntry view;
-  view.worker_id = worker.worker_id();
-  view.boot_id = worker.boot_id();
-  view.connected = worker.connected();
-  view.draining = worker.draining();
-  view.slot_count = worker.slot_count();
-  for (const v1::Device& device : worker.devices()) {
-    view.devices.push_back(Cat(device.id(), " ", HumanBytes(static_cast<double>(device.total_bytes()))));
-  }
-  view.jobs.assign(worker.jobs().begin(), worker.jobs().end());
-  view.last_seen_unix_nanos = Nanos(worker.last_seen());
   return view;
 }
 

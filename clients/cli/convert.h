@@ -1,8 +1,7 @@
-// Messages of swage.v1 to what the commands show. The CLI's edge; included by job_client.cc and convert.cc only.
+// Messages of job.proto to what the commands show. The CLI's edge; included by job_client.cc and convert.cc only.
 #pragma once
 
 #include "clients/cli/job_view.h"
-#include "swage/v1/admin.pb.h"
 #include "swage/v1/job.pb.h"
 
 namespace swage {
@@ -10,6 +9,5 @@ namespace swage {
 JobView ToView(const v1::Job& job);
 PlanView ToView(const v1::Plan& plan);
 EventView ToView(const v1::JobEvent& event);
-WorkerEntry ToView(const v1::WorkerInfo& worker);
 
 }  // namespace swage

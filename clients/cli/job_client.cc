@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "clients/cli/convert.h"
 #include "services/kit/rpc.h"
-#include "swage/v1/admin.grpc.pb.h"
 #include "swage/v1/job.grpc.pb.h"
 
 namespace swage {
@@ -54,7 +53,7 @@ struct JobClient::State {
   // Calls `call` until it answers, fails for good, or patience is over. With `once`, a call that may have reached
   // the server is not repeated.
   Status Retry(const std::function<grpc::Status(grpc::ClientContext*)>& call, bool once = false) {
-    const auto give_up = SteadyClock::now() + std::chrono::milliseconds(PatienceMs());
+    const auto begin = SteadyClock::now();
     int wait_ms = kFirstWaitMs;
     while (true) {
       Status status = stub == nullptr ? Connect() : absl::OkStatus();
@@ -70,7 +69,7 @@ struct JobClient::State {
       } else if (!answered) {
         return status;  // nothing was ever started there: say so at once
       }
-      if (SteadyClock::now() >= give_up) return Away(status);
+      if (SteadyClock::now() - begin >= std::chrono::milliseconds(PatienceMs())) return Away(status);
       std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
       wait_ms = std::min(2 * wait_ms, kLongestWaitMs);
     }
@@ -90,6 +89,15 @@ struct JobClient::State {
     job->set_output_alias(submission.output_alias);
     job->set_priority(submission.priority);
     job->set_skip_cache(submission.skip_cache);
+    job->set_never_preempt(submission.never_preempt);
+    for (const std::string& name : submission.after) job->add_after(name);
+    v1::Resources* resources = job->mutable_resources();
+    resources->set_host_bytes(submission.memory_bytes);
+    resources->set_device_kind(submission.device_kind);
+    resources->set_devices(submission.devices);
+    resources->set_device_bytes(submission.device_bytes);
+    resources->set_gang(submission.gang);
+    for (const std::string& feature : submission.features) resources->add_features(feature);
     for (const auto& [path, digest] : submission.files) (*job->mutable_files())[path] = digest;
     for (const auto& [key, value] : submission.labels) (*job->mutable_labels())[key] = value;
     return request;
@@ -118,11 +126,6 @@ struct JobClient::State {
     const Status status = FromGrpc(stream->Finish());
     if (IsUnreachable(status)) stub = nullptr;
     return status;
-  }
-
-  StatusOr<std::unique_ptr<v1::AdminService::Stub>> Admin(JobClient* client) {
-    SWAGE_ASSIGN_OR_RETURN(const ServerInfoView info, client->ServerInfo());
-    return v1::AdminService::NewStub(NewChannel(info.scheduler_address));
   }
 };
 
@@ -168,8 +171,9 @@ StatusOr<JobView> JobClient::Get(const std::string& name) {
   return ToView(job);
 }
 
-StatusOr<std::vector<JobView>> JobClient::List(int limit) {
+StatusOr<std::vector<JobView>> JobClient::List(int limit, bool newest_first) {
   v1::ListJobsRequest request;
+  request.set_newest_first(newest_first);
   request.set_tenant(state_->options.tenant);
   std::vector<JobView> jobs;
   do {
@@ -238,27 +242,6 @@ StatusOr<JobView> JobClient::Watch(const std::string& name, uint64_t after_seque
     std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
     wait_ms = std::min(2 * wait_ms, kLongestWaitMs);
   }
-}
-
-StatusOr<std::vector<WorkerEntry>> JobClient::Workers() {
-  SWAGE_ASSIGN_OR_RETURN(const auto admin, state_->Admin(this));
-  v1::ListWorkersResponse response;
-  SWAGE_RETURN_IF_ERROR(state_->Retry([&](grpc::ClientContext* context) {
-    return admin->ListWorkers(context, v1::ListWorkersRequest(), &response);
-  }));
-  std::vector<WorkerEntry> workers;
-  for (const v1::WorkerInfo& worker : response.workers()) workers.push_back(ToView(worker));
-  return workers;
-}
-
-Status JobClient::Drain(const std::string& worker_id, bool drain) {
-  SWAGE_ASSIGN_OR_RETURN(const auto admin, state_->Admin(this));
-  v1::DrainWorkerRequest request;
-  request.set_worker_id(worker_id);
-  request.set_drain(drain);
-  v1::DrainWorkerResponse response;
-  return state_->Retry(
-      [&](grpc::ClientContext* context) { return admin->DrainWorker(context, request, &response); });
 }
 
 }  // namespace swage

@@ -1,4 +1,4 @@
-// JobService and AdminService for the commands: plain structs outside, gRPC inside. Not thread-safe.
+// JobService for the commands: plain structs outside, gRPC inside. Not thread-safe.
 // Every call has a deadline. A server that is restarted is waited for: calls that may be repeated are, with back-off.
 #pragma once
 
@@ -20,6 +20,13 @@ struct Submission {
   std::map<std::string, std::string> labels;
   int priority = 0;
   bool skip_cache = false;  // run it even when an equal job has been done
+  bool never_preempt = false;
+  std::vector<std::string> after;  // jobs that must have succeeded before
+  // What the estimate does not say; 0 and "": by the estimate, no device, any worker, one worker.
+  uint64_t memory_bytes = 0, device_bytes = 0;
+  std::string device_kind;
+  int devices = 0, gang = 0;
+  std::vector<std::string> features;
 };
 
 struct ServerInfoView {
@@ -51,16 +58,13 @@ class JobClient {
   StatusOr<JobView> Create(const Submission& submission, const std::string& request_id);
   StatusOr<PlanView> Validate(const Submission& submission);
   StatusOr<JobView> Get(const std::string& name);
-  StatusOr<std::vector<JobView>> List(int limit);  // newest as the server orders them
+  StatusOr<std::vector<JobView>> List(int limit, bool newest_first = false);
   enum class Action { kCancel, kPause, kResume, kRetry };
   StatusOr<JobView> Act(Action action, const std::string& name);
   Status Delete(const std::string& name);
   // Events after `after_sequence`, each once and in order, across cuts and restarts; returns the job in its final
   // state. UNAVAILABLE/SERVER_AWAY when the server stays away: the job itself is not harmed by that.
   StatusOr<JobView> Watch(const std::string& name, uint64_t after_sequence, const WatchCallbacks& callbacks);
-
-  StatusOr<std::vector<WorkerEntry>> Workers();
-  Status Drain(const std::string& worker_id, bool drain);
 
  private:
   struct State;

@@ -63,6 +63,7 @@ Json Of(const JobView& job) {
                {"model_digest", job.model_digest},
                {"artifact", job.artifact},
                {"artifact_alias", job.artifact_alias},
+               {"shared_result", job.shared_result},
                {"create_time", Time(job.create_unix_nanos)},
                {"start_time", Time(job.start_unix_nanos)},
                {"end_time", Time(job.end_unix_nanos)},
@@ -70,18 +71,13 @@ Json Of(const JobView& job) {
                {"attempts", attempts},
                {"labels", job.labels},
                {"priority", job.priority},
+               {"after", job.after},
+               {"evictions", job.evictions},
                {"trace_id", job.trace_id},
                {"last_sequence", job.last_sequence},
                {"recipe", Parsed(job.recipe_json)}};
   if (!job.plan.stages.empty()) json["plan"] = Of(job.plan);
   return json;
-}
-
-Json Of(const WorkerEntry& worker) {
-  return {{"worker_id", worker.worker_id}, {"boot_id", worker.boot_id},
-          {"connected", worker.connected}, {"draining", worker.draining},
-          {"slot_count", worker.slot_count}, {"devices", worker.devices},
-          {"jobs", worker.jobs},           {"last_seen", Time(worker.last_seen_unix_nanos)}};
 }
 
 }  // namespace
@@ -100,12 +96,6 @@ std::string ToJson(const std::vector<JobView>& jobs) {
   Json list = Json::array();
   for (const JobView& job : jobs) list.push_back(Of(job));
   return Dump({{"jobs", list}});
-}
-
-std::string ToJson(const std::vector<WorkerEntry>& workers) {
-  Json list = Json::array();
-  for (const WorkerEntry& worker : workers) list.push_back(Of(worker));
-  return Dump({{"workers", list}});
 }
 
 }  // namespace swage

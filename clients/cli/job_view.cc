@@ -51,6 +51,7 @@ StatusOr<std::string> JobName(const std::string& text) {
 std::string JobText(const JobView& job) {
   std::string out = Cat(job.name, "  ", job.state, "\n");
   Line(&out, "model", Cat(job.model, job.model_digest.empty() ? "" : "  ", ShortDigest(job.model_digest)));
+  Line(&out, "after", Join(job.after, ", "));
   Line(&out, "waits for", WaitingFor(job));
   if (!IsFinalState(job.state) && !job.progress.stage.empty()) {
     std::string text = Cat(job.progress.stage, "  ", Percent(job.progress.fraction));
@@ -66,8 +67,10 @@ std::string JobText(const JobView& job) {
     Line(&out, "took", HumanSeconds(SecondsBetween(job.create_unix_nanos, job.end_unix_nanos)));
   }
   if (!job.artifact.empty()) {
-    Line(&out, "artifact", Cat(job.artifact_alias, job.artifact_alias.empty() ? "" : "  ", job.artifact));
+    Line(&out, "artifact", Cat(job.artifact_alias, job.artifact_alias.empty() ? "" : "  ", job.artifact,
+                               job.shared_result ? "  (made by an equal job before)" : ""));
   }
+  if (job.evictions > 0) Line(&out, "preempted", Cat(job.evictions, job.evictions == 1 ? " time" : " times"));
   Line(&out, "trace", job.trace_id);
   for (const AttemptView& attempt : job.attempts) {
     std::string text = Cat("epoch ", attempt.epoch, "  ", attempt.worker, "  ", LocalTime(attempt.start_unix_nanos));
@@ -98,21 +101,11 @@ std::string JobsTable(const std::vector<JobView>& jobs) {
   TextTable table({{"JOB"}, {"STATE"}, {"PROGRESS", Align::kRight}, {"STAGE"}, {"MODEL"}, {"CREATED"}, {"RESULT"}});
   for (const JobView& job : jobs) {
     const bool ended = IsFinalState(job.state);
-    const std::string result = job.state == "SUCCEEDED" ? job.artifact_alias : ended ? job.reason : WaitingFor(job);
+    std::string result = job.state == "SUCCEEDED" ? job.artifact_alias : ended ? job.reason : WaitingFor(job);
+    if (job.shared_result && ended) result += " (shared)";
     table.AddRow({job.name, job.state, job.state == "SUCCEEDED" ? "100 %" : Percent(job.progress.fraction),
                   ended ? "" : Printable(job.progress.stage), Printable(job.model), LocalTime(job.create_unix_nanos),
                   Printable(result)});
-  }
-  return table.ToString();
-}
-
-std::string WorkersTable(const std::vector<WorkerEntry>& workers) {
-  if (workers.empty()) return "no workers\n";
-  TextTable table({{"WORKER"}, {"STATE"}, {"SLOTS", Align::kRight}, {"DEVICES"}, {"JOBS"}, {"LAST SEEN"}});
-  for (const WorkerEntry& worker : workers) {
-    const std::string state = !worker.connected ? "lost" : worker.draining ? "draining" : "ready";
-    table.AddRow({Printable(worker.worker_id), state, Cat(worker.slot_count), Printable(Join(worker.devices, ", ")),
-                  Join(worker.jobs, ", "), LocalTime(worker.last_seen_unix_nanos)});
   }
   return table.ToString();
 }

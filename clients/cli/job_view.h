@@ -38,7 +38,9 @@ struct JobView {
   std::string name, tenant, model, model_digest, state, reason, message, pending_reason;
   std::string artifact, artifact_alias, trace_id, recipe_json;
   std::map<std::string, std::string> labels;
-  int priority = 0;
+  std::vector<std::string> after;  // jobs that it waits for
+  int priority = 0, evictions = 0;
+  bool shared_result = false;      // an equal job had made the artifact before
   int64_t create_unix_nanos = 0, start_unix_nanos = 0, end_unix_nanos = 0;
   ProgressView progress;
   std::vector<AttemptView> attempts;
@@ -53,14 +55,6 @@ struct EventView {
   ProgressView progress;
 };
 
-struct WorkerEntry {
-  std::string worker_id, boot_id;
-  bool connected = false, draining = false;
-  int slot_count = 0;
-  std::vector<std::string> devices, jobs;
-  int64_t last_seen_unix_nanos = 0;
-};
-
 bool IsFinalState(std::string_view state);
 
 // "01h..." or "jobs/01h..." -> "jobs/01h..."; INVALID_ARGUMENT/BAD_JOB_NAME.
@@ -70,12 +64,10 @@ std::string ToJson(const JobView& job);
 std::string ToJson(const EventView& event);
 std::string ToJson(const PlanView& plan);
 std::string ToJson(const std::vector<JobView>& jobs);
-std::string ToJson(const std::vector<WorkerEntry>& workers);
 
 std::string JobText(const JobView& job);    // several lines
 std::string PlanText(const PlanView& plan);
 std::string JobsTable(const std::vector<JobView>& jobs);
-std::string WorkersTable(const std::vector<WorkerEntry>& workers);
 
 // A job that ended FAILED or CANCELLED, as an error to show: its message, its reason.
 Status JobFailure(const JobView& job);

@@ -83,8 +83,8 @@ StatusOr<int> RunPing(const Session& session, double wait_seconds) {
   }
 }
 
-StatusOr<int> RunJobs(const Session& session, int limit) {
-  SWAGE_ASSIGN_OR_RETURN(const std::vector<JobView> jobs, NewJobClient(session)->List(limit));
+StatusOr<int> RunJobs(const Session& session, int limit, bool oldest_first) {
+  SWAGE_ASSIGN_OR_RETURN(const std::vector<JobView> jobs, NewJobClient(session)->List(limit, !oldest_first));
   PrintOut(session.json ? ToJson(jobs) + "\n" : JobsTable(jobs));
   return kExitOk;
 }
@@ -147,22 +147,6 @@ StatusOr<int> RunDelete(const Session& session, const std::string& job) {
   SWAGE_ASSIGN_OR_RETURN(const std::string name, JobName(job));
   SWAGE_RETURN_IF_ERROR(NewJobClient(session)->Delete(name));
   PrintOut(session.json ? nlohmann::ordered_json{{"deleted", name}}.dump() + "\n" : Cat(name, "  deleted\n"));
-  return kExitOk;
-}
-
-StatusOr<int> RunWorkers(const Session& session) {
-  SWAGE_ASSIGN_OR_RETURN(const auto workers, NewJobClient(session)->Workers());
-  PrintOut(session.json ? ToJson(workers) + "\n" : WorkersTable(workers));
-  return kExitOk;
-}
-
-StatusOr<int> RunDrain(const Session& session, const std::string& worker, bool undo) {
-  SWAGE_RETURN_IF_ERROR(NewJobClient(session)->Drain(worker, !undo));
-  if (session.json) {
-    PrintOut(nlohmann::ordered_json{{"worker_id", worker}, {"draining", !undo}}.dump() + "\n");
-  } else {
-    PrintOut(Cat(Printable(worker), undo ? " takes jobs again\n" : " drains: it finishes what runs, then takes nothing\n"));
-  }
   return kExitOk;
 }
 

@@ -1,4 +1,4 @@
-// Commands about jobs that exist: jobs, job, watch, cancel, pause, resume, retry, delete; and about their workers.
+// Commands about jobs that exist: jobs, job, watch, cancel, pause, resume, retry, delete.
 #pragma once
 
 #include <string>
@@ -12,13 +12,11 @@ namespace swage {
 std::unique_ptr<JobClient> NewJobClient(const Session& session, const SpanContext& trace = {});
 
 StatusOr<int> RunPing(const Session& session, double wait_seconds);
-StatusOr<int> RunJobs(const Session& session, int limit);
+StatusOr<int> RunJobs(const Session& session, int limit, bool oldest_first);
 StatusOr<int> RunJob(const Session& session, const std::string& job);
 StatusOr<int> RunWatch(const Session& session, const std::string& job);
 StatusOr<int> RunJobAction(const Session& session, JobClient::Action action, const std::string& job);
 StatusOr<int> RunDelete(const Session& session, const std::string& job);
-StatusOr<int> RunWorkers(const Session& session);
-StatusOr<int> RunDrain(const Session& session, const std::string& worker, bool undo);
 
 // Shows a job's events until it ends; returns the exit code of its final state. An interrupt ends the watching, not
 // the job.

@@ -10,6 +10,7 @@
 #include "clients/cli/exit_code.h"
 #include "clients/cli/jobs.h"
 #include "clients/cli/local.h"
+#include "clients/cli/parse_operate.h"
 #include "clients/cli/session.h"
 #include "clients/cli/state.h"
 #include "clients/cli/submit.h"
@@ -28,11 +29,12 @@ struct Run {
   SubmitFlags submit;
   QuantizeFlags quantize;
   EvalRequest eval;
-  std::string first, second, alias, model, recipe, out;
+  OperateFlags operate;
+  std::string first, second, alias, model, recipe, pipeline, out;
   std::vector<std::string> names;
   int limit = 100, threads = 0;
   double wait_seconds = 0;
-  bool undo = false, force = false;
+  bool force = false, newest_first = true;
 };
 
 void AddUp(CLI::App* app, Run* run) {
@@ -75,21 +77,44 @@ void AddArtifacts(CLI::App* app, Run* run) {
 }
 
 void AddSubmitFlags(CLI::App* command, Run* run) {
-  command->add_option("--model", run->submit.model, "Alias, artifact id, or a folder given as ./DIR or /DIR")->required();
-  command->add_option("--as", run->submit.alias, "Alias of the result (default: jobs/<id>)");
-  command->add_option("--request-id", run->submit.request_id, "The same id never makes a second job");
-  command->add_option("--priority", run->submit.priority, "Larger goes first")->check(CLI::Range(-100, 100));
-  command->add_flag("--no-cache", run->submit.no_cache, "Run it even when an equal job has been done before");
-  command->add_flag("--watch", run->submit.watch, "Show its progress until it ends");
-  command->add_flag("--validate-only", run->submit.validate_only, "Make no job: show the plan and the estimate");
+  SubmitFlags* flags = &run->submit;
+  command->add_option("--model", flags->model, "Alias, artifact id, or a folder given as ./DIR or /DIR");
+  command->add_option("--as", flags->alias, "Alias of the result (default: jobs/<id>)");
+  command->add_option("--request-id", flags->request_id, "The same id never makes a second job");
+  command->add_option("--priority", flags->priority, "Larger goes first")->check(CLI::Range(-100, 100));
+  command->add_flag("--no-cache", flags->no_cache, "Run it even when an equal job has been done before");
+  command->add_flag("--watch", flags->watch, "Show its progress until it ends");
+  command->add_flag("--validate-only", flags->validate_only, "Make no job: show the plan and the estimate");
+  command->add_option("--after", flags->after, "Wait until this job has succeeded; may be repeated")->type_name("JOB");
+  command->add_flag("--never-preempt", flags->never_preempt, "Once it runs, let it finish");
+  command->add_option("--memory", flags->memory, "Of the host, at least (default: by the estimate)")->type_name("SIZE");
+  command->add_option("--devices", flags->devices, "So many of a worker's devices")->check(CLI::Range(1, 16));
+  command->add_option("--device-kind", flags->device_kind, "Of those devices (cuda)");
+  command->add_option("--device-memory", flags->device_memory, "On each (default: the whole device)")->type_name("SIZE");
+  command->add_option("--feature", flags->features, "The worker must have it, e.g. sm_90; may be repeated");
+  command->add_option("--gang", flags->gang, "So many workers that run it together")->check(CLI::Range(1, 64));
+}
+
+Status NeedModel(const SubmitFlags& flags) {
+  if (!flags.model.empty()) return absl::OkStatus();
+  return InvalidInput("USAGE", "--model is required", "name an alias such as models/tiny, or a folder as ./DIR");
 }
 
 void AddSubmit(CLI::App* app, Run* run) {
-  CLI::App* submit = app->add_subcommand("submit", "Run a recipe on a model");
-  submit->add_option("recipe", run->recipe, "YAML file; paths in it are relative to it")->required();
+  CLI::App* submit = app->add_subcommand("submit", "Run a recipe on a model, or a pipeline of several");
+  submit->add_option("recipe", run->recipe, "YAML file; paths in it are relative to it");
+  submit->add_option("--pipeline", run->pipeline, "YAML file of named steps, instead of a recipe")->type_name("FILE");
   AddSubmitFlags(submit, run);
   submit->callback([run] {
     run->command = [run]() -> StatusOr<int> {
+      if (run->recipe.empty() == run->pipeline.empty()) {
+        return InvalidInput("USAGE", "give a recipe, or --pipeline FILE", "see 'swage submit --help'");
+      }
+      if (!run->pipeline.empty()) {
+        SWAGE_ASSIGN_OR_RETURN(const Pipeline pipeline, ReadPipeline(Env::Posix(), run->pipeline));
+        return RunSubmitPipeline(run->session, pipeline, run->submit);
+      }
+      SWAGE_RETURN_IF_ERROR(NeedModel(run->submit));
       SWAGE_ASSIGN_OR_RETURN(const RecipeSource recipe, ReadRecipe(Env::Posix(), run->recipe));
       return RunSubmit(run->session, recipe, run->submit);
     };
@@ -118,6 +143,7 @@ void AddQuantize(CLI::App* app, Run* run) {
   quantize->add_option("--seed", flags->seed, "Of everything random")->capture_default_str();
   quantize->callback([run, flags] {
     run->command = [run, flags]() -> StatusOr<int> {
+      SWAGE_RETURN_IF_ERROR(NeedModel(run->submit));
       SWAGE_ASSIGN_OR_RETURN(const RecipeSource recipe, RecipeFromFlags(Env::Posix(), *flags));
       return RunSubmit(run->session, recipe, run->submit);
     };
@@ -125,9 +151,12 @@ void AddQuantize(CLI::App* app, Run* run) {
 }
 
 void AddJobs(CLI::App* app, Run* run) {
-  CLI::App* jobs = app->add_subcommand("jobs", "List jobs");
+  CLI::App* jobs = app->add_subcommand("jobs", "List jobs, the newest first");
   jobs->add_option("--limit", run->limit, "At most so many")->check(CLI::Range(1, 100000))->capture_default_str();
-  jobs->callback([run] { run->command = [run] { return RunJobs(run->session, run->limit); }; });
+  jobs->add_flag("--newest,!--oldest", run->newest_first, "Which come first (default: the newest)");
+  jobs->callback([run] {
+    run->command = [run] { return RunJobs(run->session, run->limit, !run->newest_first); };
+  });
 
   const auto add = [&](const char* name, const char* meaning, std::function<StatusOr<int>()> command) {
     CLI::App* sub = app->add_subcommand(name, meaning);
@@ -144,14 +173,7 @@ void AddJobs(CLI::App* app, Run* run) {
   add_action("cancel", "End a job", Action::kCancel);
   add_action("pause", "Take a job off its worker and keep it", Action::kPause);
   add_action("resume", "Queue a paused job again", Action::kResume);
-  add_action("retry", "Queue a failed or cancelled job again", Action::kRetry);
-
-  CLI::App* workers = app->add_subcommand("workers", "List workers");
-  workers->callback([run] { run->command = [run] { return RunWorkers(run->session); }; });
-  CLI::App* drain = app->add_subcommand("drain", "Give a worker nothing new");
-  drain->add_option("worker", run->first, "Its id")->required();
-  drain->add_flag("--undo", run->undo, "Give it jobs again");
-  drain->callback([run] { run->command = [run] { return RunDrain(run->session, run->first, run->undo); }; });
+  add_action("retry", "Queue a failed or cancelled job again, and the jobs that failed with it", Action::kRetry);
 }
 
 void AddLocal(CLI::App* app, Run* run) {
@@ -217,7 +239,10 @@ int Fail(const Session& session, const Status& status) {
 int FailUsage(const CLI::App& app, const Session& session, const CLI::ParseError& error) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
   std::string command = "swage";
-  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
   return Fail(session, InvalidInput("USAGE", error.what(), Cat("see '", command, " --help'")));
 }
 
@@ -236,6 +261,7 @@ int ParseAndRun(int argc, char** argv) {
   AddSubmit(&app, &run);
   AddQuantize(&app, &run);
   AddJobs(&app, &run);
+  AddOperate(&app, &run.session, &run.operate, &run.command);
   AddLocal(&app, &run);
   AddState(&app, &run);
   try {

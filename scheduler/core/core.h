@@ -162,6 +162,11 @@ struct CoreOutput {
   }
 };
 
+struct WorkerJobView {  // what a worker was given
+  std::string tenant, job;
+  JobState state = JobState::kStarting;
+  ProgressRecord progress;
+};
 struct WorkerView {
   std::string worker_id, boot_id;
   bool connected = false, draining = false;
@@ -172,6 +177,7 @@ struct WorkerView {
   std::vector<DeviceShare> free;  // by device
   int free_slots = 0;
   std::vector<std::string> features;
+  std::vector<WorkerJobView> running;
 };
 struct QueuedView {
   std::string tenant, job, pending_reason;

@@ -190,6 +190,12 @@ std::vector<WorkerView> Core::Workers() const {
         device.problem = Cat("cordoned: ", why->second);
     }
     view.jobs.assign(w.jobs.begin(), w.jobs.end());
+    for (const std::string& key : w.jobs) {
+      const Job* job = Find(key);
+      if (job == nullptr) continue;
+      const JobRecord& record = job->record;
+      view.running.push_back({record.job.tenant, record.job.id, record.state, record.progress});
+    }
     view.last_seen_unix_nanos = w.last_seen_unix;
     view.features.assign(w.features.begin(), w.features.end());
     if (!w.connected) continue;

@@ -150,6 +150,15 @@ void ToProto(const WorkerView& view, v1::WorkerInfo* info) {
   for (const DeviceShare& share : view.free) ToProto(share, info->add_free());
   info->set_free_slots(view.free_slots);
   for (const std::string& feature : view.features) info->add_features(feature);
+  for (const WorkerJobView& job : view.running) {
+    v1::WorkerJob* out = info->add_running();
+    out->set_tenant(job.tenant);
+    out->set_job(Cat("jobs/", job.job));
+    out->set_state(std::string(JobStateName(job.state)));
+    out->set_stage(job.progress.stage);
+    out->set_fraction(job.progress.fraction);
+    out->set_eta_seconds(job.progress.eta_seconds);
+  }
   SetTime(view.last_seen_unix_nanos, info->mutable_last_seen());
 }
 

@@ -41,6 +41,20 @@ class MemoryStateStore : public MovableStateStore {
     return found;
   }
 
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit) override {
+    std::lock_guard lock(mu_);
+    const std::string end = prefix + '\xff';  // keys are UTF-8 and never hold that byte
+    std::vector<Record> found;
+    auto it = records_.lower_bound(before.empty() ? end : std::min(before, end));
+    while (it != records_.begin() && found.size() < limit) {
+      --it;
+      if (!StartsWith(it->first, prefix)) break;
+      found.push_back(it->second);
+    }
+    return found;
+  }
+
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit) override {
     std::lock_guard lock(mu_);
     std::vector<StoredEvent> found;

@@ -114,15 +114,19 @@ Status RedisStateReader::AppendRecords(RedisValue names, std::vector<Record>* re
   return absl::OkStatus();
 }
 
-StatusOr<std::vector<Record>> RedisStateReader::Scan(const std::string& prefix,
-                                                     const std::string& after, size_t limit) {
+// From `begin` to `end`, both as ZRANGE BYLEX takes them; `back` when begin is the greater.
+StatusOr<std::vector<Record>> RedisStateReader::Range(std::string begin, const std::string& end,
+                                                      bool back, size_t limit) {
   std::vector<Record> found;
-  std::string begin = after < prefix ? Cat("[", prefix) : Cat("(", after);
-  const std::string end = Cat("(", prefix, "\xff");  // keys are UTF-8 and never hold that byte
   while (found.size() < limit) {
     const size_t page = std::min(kPage, limit - found.size());
-    const RedisCommand range(
-        {"ZRANGE", endpoint_->Key("keys"), begin, end, "BYLEX", "LIMIT", "0", Cat(page)});
+    RedisCommand range(back ? 9 : 8);
+    for (const std::string& word : {std::string("ZRANGE"), endpoint_->Key("keys"), begin, end})
+      range.Add(word);
+    range.Add("BYLEX");
+    if (back) range.Add("REV");
+    for (const std::string& word : {std::string("LIMIT"), std::string("0"), Cat(page)})
+      range.Add(word);
     SWAGE_ASSIGN_OR_RETURN(const RedisReply reply, Ask(range));
     const RedisValue names = reply.value();
     SWAGE_RETURN_IF_ERROR(AppendRecords(names, &found));
@@ -130,6 +134,19 @@ StatusOr<std::vector<Record>> RedisStateReader::Scan(const std::string& prefix,
     begin = Cat("(", names[names.size() - 1].text());
   }
   return found;
+}
+
+StatusOr<std::vector<Record>> RedisStateReader::Scan(const std::string& prefix,
+                                                     const std::string& after, size_t limit) {
+  // Keys are UTF-8 and never hold the byte 0xff.
+  return Range(after < prefix ? Cat("[", prefix) : Cat("(", after), Cat("(", prefix, "\xff"), false,
+               limit);
+}
+
+StatusOr<std::vector<Record>> RedisStateReader::ScanBack(const std::string& prefix,
+                                                         const std::string& before, size_t limit) {
+  const std::string end = prefix + '\xff';
+  return Range(Cat("(", before.empty() ? end : std::min(before, end)), Cat("[", prefix), true, limit);
 }
 
 StatusOr<std::vector<StoredEvent>> RedisStateReader::ReadEvents(uint64_t after_sequence,

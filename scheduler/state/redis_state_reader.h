@@ -25,6 +25,8 @@ class RedisStateReader {
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit);
   StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
                                                 uint64_t after_stream_sequence, size_t limit);
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit);
   StatusOr<std::vector<StreamEnd>> ScanStreamEnds(const std::string& after, size_t limit);
   StatusOr<uint64_t> LastSequence();
   StatusOr<uint64_t> Incarnation();
@@ -37,6 +39,8 @@ class RedisStateReader {
   StatusOr<RedisReply> Ask(const RedisCommand& command);
   StatusOr<RedisReply> Ask(RedisScript script, const std::vector<std::string>& keys,
                            const std::vector<std::string_view>& arguments);
+  StatusOr<std::vector<Record>> Range(std::string begin, const std::string& end, bool back,
+                                      size_t limit);
   Status AppendRecords(RedisValue names, std::vector<Record>* records);
   void AskTogether(const std::vector<Asking*>& group);
 

@@ -26,6 +26,9 @@ Status SqliteStateReader::PrepareStatements() {
       {"SELECT version, value FROM records WHERE key = ?1", &get_},
       {"SELECT key, version, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
        &scan_},
+      {"SELECT key, version, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key DESC "
+       "LIMIT ?3",
+       &scan_back_},
       {"SELECT sequence, stream_sequence, stream, value FROM events WHERE sequence > ?1 ORDER BY "
        "sequence LIMIT ?2",
        &read_events_},
@@ -83,19 +86,29 @@ StatusOr<std::vector<std::optional<Record>>> SqliteStateReader::MultiGet(
   return found;
 }
 
+StatusOr<std::vector<Record>> SqliteStateReader::Records(SqliteStatement* statement) {
+  std::vector<Record> found;
+  int rc = statement->Step();
+  for (; rc == SQLITE_ROW; rc = statement->Step())
+    found.push_back({statement->Text(0), statement->Integer(1), statement->Text(2)});
+  SWAGE_RETURN_IF_ERROR(End(statement, rc == SQLITE_DONE));
+  return found;
+}
+
 StatusOr<std::vector<Record>> SqliteStateReader::Scan(const std::string& prefix,
                                                       const std::string& after, size_t limit) {
   std::lock_guard lock(mu_);
-  std::vector<Record> found;
   const std::string begin =
       after < prefix ? prefix : after + '\0';  // the next string after `after`
   const std::string end = PrefixEnd(prefix);
-  scan_.Begin().Bind(1, begin).Bind(2, end).Bind(3, Signed(limit));
-  int rc = scan_.Step();
-  for (; rc == SQLITE_ROW; rc = scan_.Step())
-    found.push_back({scan_.Text(0), scan_.Integer(1), scan_.Text(2)});
-  SWAGE_RETURN_IF_ERROR(End(&scan_, rc == SQLITE_DONE));
-  return found;
+  return Records(&scan_.Begin().Bind(1, begin).Bind(2, end).Bind(3, Signed(limit)));
+}
+
+StatusOr<std::vector<Record>> SqliteStateReader::ScanBack(const std::string& prefix,
+                                                          const std::string& before, size_t limit) {
+  std::lock_guard lock(mu_);
+  const std::string end = before.empty() ? PrefixEnd(prefix) : std::min(before, PrefixEnd(prefix));
+  return Records(&scan_back_.Begin().Bind(1, prefix).Bind(2, end).Bind(3, Signed(limit)));
 }
 
 StatusOr<std::vector<StoredEvent>> SqliteStateReader::Events(SqliteStatement* statement) {

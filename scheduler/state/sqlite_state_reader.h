@@ -23,6 +23,8 @@ class SqliteStateReader {
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit);
   StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
                                                 uint64_t after_stream_sequence, size_t limit);
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit);
   StatusOr<std::vector<StreamEnd>> ScanStreamEnds(const std::string& after, size_t limit);
 
   StatusOr<uint64_t> NewestEvent();   // the largest sequence that is there; 0: none
@@ -36,12 +38,13 @@ class SqliteStateReader {
   Status PrepareStatements();
   StatusOr<std::optional<Record>> GetLocked(const std::string& key);
   StatusOr<uint64_t> Number(SqliteStatement* statement);  // 0 when there is no row
+  StatusOr<std::vector<Record>> Records(SqliteStatement* statement);
   StatusOr<std::vector<StoredEvent>> Events(SqliteStatement* statement);
   Status End(SqliteStatement* statement, bool good);
 
   std::mutex mu_;
   std::unique_ptr<SqliteConnection> connection_;
-  SqliteStatement get_, scan_, read_events_, read_stream_, stream_ends_, newest_, last_,
+  SqliteStatement get_, scan_, scan_back_, read_events_, read_stream_, stream_ends_, newest_, last_,
       data_version_, incarnation_;
 };
 

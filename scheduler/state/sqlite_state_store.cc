@@ -51,6 +51,10 @@ class SqliteStateStore : public MovableStateStore {
                                      size_t limit) override {
     return reader_->Scan(prefix, after, limit);
   }
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit) override {
+    return reader_->ScanBack(prefix, before, limit);
+  }
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after, size_t limit) override {
     return reader_->ReadEvents(after, limit);
   }

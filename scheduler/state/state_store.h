@@ -83,6 +83,10 @@ class StateStore {
   // means that there are no more.
   virtual StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
                                              size_t limit) = 0;
+  // The same from the end: keys with `prefix`, less than `before` ("" = from the last), in falling
+  // order.
+  virtual StatusOr<std::vector<Record>> ScanBack(const std::string& prefix,
+                                                 const std::string& before, size_t limit) = 0;
   virtual StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after_sequence, size_t limit) = 0;
   virtual StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream,
                                                         uint64_t after_stream_sequence,

@@ -182,7 +182,8 @@ class JobServiceImpl : public ServiceBase {
       states.push_back(state);
     }
     SWAGE_ASSIGN_OR_RETURN(const JobPage page,
-                           directory_.List(tenant, states, request.page_size(), request.page_token()));
+                           directory_.List(tenant, states, request.page_size(), request.page_token(),
+                                           request.newest_first()));
     for (JobEntry view : page.jobs) {  // without plans: GetJob has them
       SWAGE_ASSIGN_OR_RETURN(view.spec, directory_.SpecOf(tenant, view.record.job.id));
       *response->add_jobs() = ToProto(view);

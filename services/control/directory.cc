@@ -26,16 +26,18 @@ JobRecord QueuedFrom(const AdmittedJob& job) {
 }
 
 // A page token is an id and a checksum over it and the arguments, so that one from another listing is refused.
-std::string PageToken(const std::string& id, const std::string& tenant, const std::vector<JobState>& states) {
+std::string PageToken(const std::string& id, const std::string& tenant, const std::vector<JobState>& states,
+                      bool newest_first) {
   std::string bound = Cat("jobs\n", tenant, "\n", id);
   for (const JobState state : states) bound += Cat("\n", JobStateName(state));
+  if (newest_first) bound += "\nnewest";
   return Cat(id, Sha256Of(bound).Hex().substr(0, 12));
 }
 
 StatusOr<std::string> IdOfPageToken(const std::string& token, const std::string& tenant,
-                                    const std::vector<JobState>& states) {
+                                    const std::vector<JobState>& states, bool newest_first) {
   const std::string id = token.substr(0, 26);
-  if (!IsJobId(id) || PageToken(id, tenant, states) != token) {
+  if (!IsJobId(id) || PageToken(id, tenant, states, newest_first) != token) {
     return InvalidInput("BAD_PAGE_TOKEN", "this page_token does not belong to a listing with these arguments",
                         "repeat the listing from its first page with an empty page_token");
   }
@@ -131,26 +133,32 @@ StatusOr<uint64_t> JobDirectory::LastSequence(const std::string& tenant, const s
   return low;
 }
 
+StatusOr<std::vector<Record>> JobDirectory::Read(const std::string& prefix, const std::string& from, bool back,
+                                                 size_t limit) {
+  return back ? state_->ScanBack(prefix, from, limit) : state_->Scan(prefix, from, limit);
+}
+
 StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vector<JobState>& states, int page_size,
-                                     const std::string& page_token) {
+                                     const std::string& page_token, bool newest_first) {
   if (page_size < 0) return InvalidInput("BAD_PAGE_SIZE", "page_size must not be negative", "use 0 for the default of 100");
   const size_t wanted = page_size == 0 ? kDefaultPage : std::min(page_size, kMaxPage);
-  std::string after;
+  std::string from;  // "" = from the beginning, or from the end
   if (!page_token.empty()) {
-    SWAGE_ASSIGN_OR_RETURN(after, IdOfPageToken(page_token, tenant, states));
+    SWAGE_ASSIGN_OR_RETURN(from, IdOfPageToken(page_token, tenant, states, newest_first));
   }
   // Creates first: one that is applied meanwhile is then found as a record too, and the record wins.
   std::map<std::string, JobEntry> pending;
-  SWAGE_ASSIGN_OR_RETURN(const auto requests, state_->Scan(RequestKey(tenant, ""), RequestKey(tenant, after), kPendingCreates));
+  SWAGE_ASSIGN_OR_RETURN(const auto requests, Read(RequestKey(tenant, ""), from.empty() ? "" : RequestKey(tenant, from),
+                                                   newest_first, kPendingCreates));
   for (const Record& record : requests) {
     const auto request = RequestFromJson(record.value);
     if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), {}, "", 0, 0};
   }
   std::vector<JobEntry> found;
-  std::string cursor = JobKey(tenant, after);
+  std::string cursor = from.empty() ? "" : JobKey(tenant, from);
   bool more = true;
   while (more && found.size() <= wanted) {
-    SWAGE_ASSIGN_OR_RETURN(const auto records, state_->Scan(JobKey(tenant, ""), cursor, kScanRows));
+    SWAGE_ASSIGN_OR_RETURN(const auto records, Read(JobKey(tenant, ""), cursor, newest_first, kScanRows));
     more = records.size() == kScanRows;
     for (const Record& record : records) {
       cursor = record.key;
@@ -161,14 +169,16 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
   }
   for (auto& [id, view] : pending) {
     // Beyond the last record that was read, its turn comes on a later page.
-    if (Wanted(view.record, states) && (!more || JobKey(tenant, id) < cursor)) found.push_back(std::move(view));
+    const bool read = newest_first ? JobKey(tenant, id) > cursor : JobKey(tenant, id) < cursor;
+    if (Wanted(view.record, states) && (!more || read)) found.push_back(std::move(view));
   }
-  std::sort(found.begin(), found.end(),
-            [](const JobEntry& a, const JobEntry& b) { return a.record.job.id < b.record.job.id; });
+  std::sort(found.begin(), found.end(), [&](const JobEntry& a, const JobEntry& b) {
+    return newest_first ? b.record.job.id < a.record.job.id : a.record.job.id < b.record.job.id;
+  });
   JobPage page;
   if (found.size() > wanted) {
     found.resize(wanted);
-    page.next_page_token = PageToken(found.back().record.job.id, tenant, states);
+    page.next_page_token = PageToken(found.back().record.job.id, tenant, states, newest_first);
   }
   page.jobs = std::move(found);
   return page;

@@ -38,9 +38,9 @@ class JobDirectory {
 
   StatusOr<JobEntry> Get(const std::string& tenant, const std::string& id);  // NOT_FOUND/JOB_NOT_FOUND
   StatusOr<uint64_t> LastSequence(const std::string& tenant, const std::string& id);  // of its events; 0: none yet
-  // Ordered by id, that is by time. `states` empty: all. A token is good for the same tenant and states only.
+  // Ordered by id, that is by time. `states` empty: all. A token is good for the same tenant, states and order only.
   StatusOr<JobPage> List(const std::string& tenant, const std::vector<JobState>& states, int page_size,
-                         const std::string& page_token);
+                         const std::string& page_token, bool newest_first = false);
 
   // The job that this request_id made before, if any; ALREADY_EXISTS/REQUEST_ID_REUSED when the spec was another one.
   StatusOr<std::optional<std::string>> FindByRequestId(const std::string& tenant, const std::string& request_id,
@@ -63,6 +63,7 @@ class JobDirectory {
 
  private:
   StatusOr<std::optional<JobRecord>> Pending(const std::string& tenant, const std::string& id);
+  StatusOr<std::vector<Record>> Read(const std::string& prefix, const std::string& from, bool back, size_t limit);
   Status Put(const Transaction& transaction, const std::string& key);
   void WaitUntilApplied(const std::string& key, int wait_ms);
 

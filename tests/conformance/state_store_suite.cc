@@ -74,6 +74,14 @@ class Model {
     }
     return found;
   }
+  std::vector<Record> ScanBack(const std::string& prefix, const std::string& before,
+                               size_t limit) const {
+    std::vector<Record> found = Scan(prefix, "", SIZE_MAX);
+    std::erase_if(found, [&](const Record& r) { return !before.empty() && r.key >= before; });
+    std::reverse(found.begin(), found.end());
+    if (found.size() > limit) found.resize(limit);
+    return found;
+  }
   std::vector<Event> Stream(const std::string& stream, uint64_t after, size_t limit) const {
     std::vector<Event> found;
     for (const Event& e : events) {
@@ -173,6 +181,8 @@ void ReadAtRandom(StateStore* store, const Model& model, Rng* rng) {
       const std::string after = rng->Uniform(2) == 0 ? "" : RandomKey(rng);
       const size_t limit = rng->Uniform(8);
       ExpectRecords(store->Scan(prefix, after, limit).value(), model.Scan(prefix, after, limit));
+      ExpectRecords(store->ScanBack(prefix, after, limit).value(),
+                    model.ScanBack(prefix, after, limit));
       break;
     }
     case 2: {
@@ -276,6 +286,19 @@ TEST_P(StateStoreSuite, ScanGoesThroughAPrefixInPages) {
   EXPECT_THAT(keys("b", "a/zzz", 9), ElementsAre("b/job/1"));
   EXPECT_THAT(keys("c", "", 9), ElementsAre());
   EXPECT_EQ(keys("", "", 100).size(), 7u);
+
+  auto back = [&](const std::string& prefix, const std::string& before, size_t limit) {
+    std::vector<std::string> found;
+    const std::vector<Record> page = store_->ScanBack(prefix, before, limit).value();
+    for (const Record& record : page) found.push_back(record.key);
+    return found;
+  };
+  EXPECT_THAT(back("a/job/", "", 2), ElementsAre("a/job/3", "a/job/2"));
+  EXPECT_THAT(back("a/job/", "a/job/2", 2), ElementsAre("a/job/1"));
+  EXPECT_THAT(back("a/job/", "a/job/1", 2), ElementsAre());
+  EXPECT_THAT(back("a", "b/zzz", 1), ElementsAre("a/jobs"));
+  EXPECT_THAT(back("b", "a/zzz", 9), ElementsAre());
+  EXPECT_EQ(back("", "", 100).size(), 7u);
 }
 
 TEST_P(StateStoreSuite, EventsAreGaplessInTheirStreamAndOrderedOverAll) {

@@ -31,6 +31,10 @@ class SimStateStore : public StateStore {
                                      size_t limit) override {
     return store_->Scan(prefix, after, limit);
   }
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit) override {
+    return store_->ScanBack(prefix, before, limit);
+  }
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after, size_t limit) override {
     return store_->ReadEvents(after, limit);
   }

@@ -97,6 +97,10 @@ class BusyStore : public MovableStateStore {
                                      size_t limit) override {
     return store_->Scan(prefix, after, limit);
   }
+  StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
+                                         size_t limit) override {
+    return store_->ScanBack(prefix, before, limit);
+  }
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after, size_t limit) override {
     Transaction t;
     t.writes.push_back({Cat("t/request/", requests_++), 0, "{}"});

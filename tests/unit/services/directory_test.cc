@@ -96,6 +96,28 @@ TEST_F(DirectoryTest, PagesGoThroughAllJobsOnceAppliedOrNot) {
   EXPECT_EQ(seen, made);
 }
 
+TEST_F(DirectoryTest, TheNewestComeFirstWhenAsked) {
+  std::vector<std::string> made;
+  for (int i = 0; i < 450; ++i) {  // more than are read at once
+    const AdmittedJob job = NewJob();
+    ASSERT_TRUE(directory_.Create(job, {}, "", "d").ok());
+    if (i % 5 != 0) ApplyCreate(job.id);
+    made.insert(made.begin(), job.id);
+    clock_.AdvanceMillis(1);
+  }
+  std::vector<std::string> seen;
+  std::string token;
+  do {
+    const auto page = directory_.List("default", {}, 60, token, true);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const JobEntry& entry : page->jobs) seen.push_back(entry.record.job.id);
+    token = page->next_page_token;
+    if (token.empty()) continue;
+    EXPECT_EQ(ReasonOf(directory_.List("default", {}, 60, token, false).status()), "BAD_PAGE_TOKEN");
+  } while (!token.empty());
+  EXPECT_EQ(seen, made);
+}
+
 TEST_F(DirectoryTest, StatesFilterAndATokenIsGoodForItsListingOnly) {
   for (int i = 0; i < 6; ++i) {
     const AdmittedJob job = NewJob();
