@@ -18,6 +18,9 @@ constexpr int kRefusalsToSay = 80;  // about 2 s of them
 constexpr int kRetryMs = 25;  // leadership was not to be had, as when the store is just starting
 constexpr int64_t kIdleWakeMs = 60'000;
 constexpr uint64_t kRequestEventsKept = 10000;
+// Signs of life in a lease, and how much of it without one makes another scheduler take over. A worker that finds no
+// leader gives up its jobs at 80 % of a lease after its last call: the new one must be there before.
+constexpr int kBeatsPerLease = 6, kLooksPerLease = 20, kSilentPart = 2;
 constexpr size_t kWaitsKept = 1000, kSpecsKept = 10000;
 
 Status NotLeading() {
@@ -195,8 +198,8 @@ void Leader::Standby() {
   RefuseAll(NotLeading());
   uint64_t seen = 0;
   int64_t seen_mono = options_.clock->MonotonicNanos();
-  while (options_.clock->MonotonicNanos() - seen_mono <= options_.lease_ms * kMillis) {
-    Pause(static_cast<int>(std::max<int64_t>(options_.lease_ms / 10, 10)));
+  while (options_.clock->MonotonicNanos() - seen_mono <= options_.lease_ms * kMillis / kSilentPart) {
+    Pause(static_cast<int>(std::max<int64_t>(options_.lease_ms / kLooksPerLease, 10)));
     {
       std::lock_guard lock(mu_);
       if (stopping_) return;
@@ -292,7 +295,7 @@ void Leader::Receive(Now now) {
 }
 
 void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
-  if (now.mono_nanos - beat_mono_ < options_.lease_ms / 3 * kMillis) return;
+  if (now.mono_nanos - beat_mono_ < options_.lease_ms * kMillis / kBeatsPerLease) return;
   beat_mono_ = now.mono_nanos;
   const nlohmann::json beat = {{"incarnation", incarnation}};
   output->writes.push_back({std::string(kBeatKey), beat_version_++, beat.dump()});
@@ -404,7 +407,7 @@ void Leader::WaitForWork() {
     until = std::min(until, core_->NextDeadline(now));
   }
   until = std::min(until, held_.Deadline());
-  until = std::min(until, beat_mono_ + options_.lease_ms / 3 * kMillis);
+  until = std::min(until, beat_mono_ + options_.lease_ms * kMillis / kBeatsPerLease);
   std::unique_lock lock(mu_);
   changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, until - now.mono_nanos)),
                     [&] { return stopping_ || deposed_ || !inputs_.empty() || !arrived_.empty(); });

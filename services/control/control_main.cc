@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
   app.add_option("--listen", flags.listen, "Address to serve at; port 0 is chosen")->capture_default_str();
   app.add_option("--state", flags.state, "Shared with the scheduler: a SQLite file, or a URI (redis://HOST:PORT, docs/operations/state.md)")->required();
   app.add_option("--store", flags.store, "Address of swage-store")->required();
-  app.add_option("--scheduler", flags.scheduler, "Address of swage-scheduler, told to clients")->required();
+  app.add_option("--scheduler", flags.scheduler, "Address of swage-scheduler, told to clients; of several: a,b,c")->required();
   app.add_option("--advertise-store", flags.advertise_store, "Address of the store as clients see it");
   app.add_option("--advertise-scheduler", flags.advertise_scheduler, "Address of the scheduler as clients see it");
   app.add_option("--traces", flags.traces, "Folder for traces; default: traces beside the state file, or here");

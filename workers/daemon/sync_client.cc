@@ -67,13 +67,16 @@ Assignment FromProto(const v1::Assignment& in) {
 }  // namespace
 
 struct SyncClient::State {
+  std::vector<std::string> addresses;
+  size_t at = 0;
   std::unique_ptr<v1::WorkerService::Stub> stub;
   std::mutex mutex;
   grpc::ClientContext* call = nullptr;  // in flight
 };
 
-SyncClient::SyncClient(const std::string& address) : state_(std::make_unique<State>()) {
-  state_->stub = v1::WorkerService::NewStub(NewChannel(address));
+SyncClient::SyncClient(const std::string& addresses) : state_(std::make_unique<State>()) {
+  for (const std::string& address : Split(addresses, ',')) state_->addresses.emplace_back(Trim(address));
+  state_->stub = v1::WorkerService::NewStub(NewChannel(state_->addresses[0]));
 }
 SyncClient::~SyncClient() = default;
 
@@ -89,6 +92,12 @@ StatusOr<SyncReply> SyncClient::Synchronize(const SyncReport& report, int deadli
   {
     std::lock_guard<std::mutex> lock(state_->mutex);
     state_->call = nullptr;
+  }
+  const bool away = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                    status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  if (away && state_->addresses.size() > 1) {  // it does not lead, or is no more: perhaps the next one does
+    state_->at = (state_->at + 1) % state_->addresses.size();
+    state_->stub = v1::WorkerService::NewStub(NewChannel(state_->addresses[state_->at]));
   }
   SWAGE_RETURN_IF_ERROR(FromGrpc(status));
   SyncReply reply;

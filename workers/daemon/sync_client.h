@@ -33,7 +33,8 @@ struct SyncReply {
 
 class SyncClient {
  public:
-  explicit SyncClient(const std::string& address);
+  // Of the scheduler, or of several, separated by commas: the one that leads is found by asking in turn.
+  explicit SyncClient(const std::string& addresses);
   ~SyncClient();
   // Blocks; one at a time. CANCELLED after Interrupt.
   StatusOr<SyncReply> Synchronize(const SyncReport& report, int deadline_ms);

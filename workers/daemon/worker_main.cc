@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
   std::string traces;
   app.set_version_flag("--version", std::string(swage::kVersion));
   app.add_option("--data", options.data_dir, "Folder for staged inputs and scratch; one worker each")->required();
-  app.add_option("--scheduler", options.scheduler_address, "Address of swage-scheduler")->required();
+  app.add_option("--scheduler", options.scheduler_address, "Address of swage-scheduler; of several: a,b,c")->required();
   app.add_option("--store", options.store_address, "Address of swage-store")->required();
   app.add_option("--slots", options.slots, "Jobs at the same time")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--threads", options.threads_per_job, "Of each job; 0: cores / slots")->capture_default_str();

@@ -257,6 +257,67 @@ TEST(Faults, ADroppedRequestNeverArrivesALostAnswerDoes) {
   }
 }
 
+TEST(Faults, ADoubledRequestArrivesTwiceAndTheFirstAnswerIsSeen) {
+  CountingJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  const auto stub = v1::JobService::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
+      (*server)->addresses()[0], grpc::InsecureChannelCredentials(), {}, MakeFaultInterceptors(*ParseRpcFaults("*:dup:1"))));
+  for (int i = 1; i <= 10; ++i) {
+    grpc::ClientContext context;
+    PrepareContext(&context, 5000);
+    v1::Job job;
+    ASSERT_TRUE(stub->GetJob(&context, {}, &job).ok());
+  }
+  (*server)->Drain(5000);  // the seconds that are on their way are let in
+  EXPECT_GT(jobs.calls, 10);
+  EXPECT_LE(jobs.calls, 20);
+}
+
+TEST(Faults, ARareRpcMeetsItsFaultAsOftenAsIsAskedFor) {
+  CountingJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  const auto stub = v1::JobService::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
+      (*server)->addresses()[0], grpc::InsecureChannelCredentials(), {},
+      MakeFaultInterceptors(*ParseRpcFaults("*:drop:0:min=3"))));
+  int failed = 0;
+  for (int i = 0; i < 200; ++i) {
+    grpc::ClientContext context;
+    PrepareContext(&context, 5000);
+    v1::Job job;
+    failed += !stub->GetJob(&context, {}, &job).ok();
+  }
+  EXPECT_EQ(failed, 3);
+}
+
+TEST(Faults, AFileSwitchesThemWhileTheProcessRuns) {
+  CountingJobs jobs;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&jobs});
+  ASSERT_TRUE(server.ok());
+  TempDir dir("faults");
+  const std::string file = JoinPath(dir.path(), "faults");
+  const auto stub = v1::JobService::NewStub(grpc::experimental::CreateCustomChannelWithInterceptors(
+      (*server)->addresses()[0], grpc::InsecureChannelCredentials(), {}, FaultInterceptorsFromFile(file)));
+  const auto call = [&] {
+    grpc::ClientContext context;
+    PrepareContext(&context, 5000);
+    v1::Job job;
+    return stub->GetJob(&context, {}, &job).ok();
+  };
+  const auto becomes = [&](bool wanted) {  // the file is looked at every few milliseconds
+    for (int i = 0; i < 100000; ++i) {
+      if (call() == wanted) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(call());
+  ASSERT_TRUE(WriteFileAtomic(Env::Posix(), file, "GetJob:drop:1").ok());
+  EXPECT_TRUE(becomes(false));
+  ASSERT_TRUE(WriteFileAtomic(Env::Posix(), file, "").ok());
+  EXPECT_TRUE(becomes(true));
+}
+
 TEST(Faults, OnlyWhatIsWellFormedIsTaken) {
   EXPECT_TRUE(ParseRpcFaults("")->empty());
   const auto faults = ParseRpcFaults("Write:drop:0.25, *:delay:1:20");
@@ -264,7 +325,9 @@ TEST(Faults, OnlyWhatIsWellFormedIsTaken) {
   ASSERT_EQ(faults->size(), 2u);
   EXPECT_EQ((*faults)[0].probability, 0.25);
   EXPECT_EQ((*faults)[1].delay_ms, 20);
-  for (const char* bad : {"Write", "Write:drop", "Write:drop:2", "Write:drop:x", "Write:delay:1", "Write:eat:1", ":drop:1"}) {
+  EXPECT_EQ(ParseRpcFaults("a:dup:0.5:min=3")->front().at_least, 3);
+  EXPECT_EQ(ParseRpcFaults("a:delay:0.5:7:min=3")->front().delay_ms, 7);
+  for (const char* bad : {"a:drop:1:min=0", "a:dup:1:2", "Write", "Write:drop", "Write:drop:2", "Write:drop:x", "Write:delay:1", "Write:eat:1", ":drop:1"}) {
     EXPECT_EQ(ReasonOf(ParseRpcFaults(bad).status()), "BAD_FAULTS") << bad;
   }
 }
