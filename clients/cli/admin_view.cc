@@ -22,7 +22,10 @@ std::string Format(const char* format, double value) {
 }
 
 std::string Percent(double fraction) { return Format("%.1f %%", fraction * 100); }
-std::string Seconds(double seconds) { return seconds <= 0 ? "-" : HumanSeconds(seconds); }
+std::string Seconds(double seconds) {
+  if (seconds <= 0) return "-";
+  return seconds < 1e-3 ? Format("%.0f us", seconds * 1e6) : HumanSeconds(seconds);
+}
 std::string Bytes(double bytes) { return HumanBytes(bytes); }
 std::string Limit(double value, const std::string& text) { return value == 0 ? "-" : text; }
 
