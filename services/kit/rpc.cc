@@ -79,6 +79,13 @@ Status PrepareUnixSocket(const std::string& path) {
 bool IsUnix(const std::string& address) { return StartsWith(address, kUnixPrefix); }
 std::string UnixPath(const std::string& address) { return address.substr(sizeof(kUnixPrefix) - 1); }
 
+// When a call that failed so is worth repeating; 0: not by itself.
+int RetryAfterMs(StatusCode code) {
+  if (code == StatusCode::kUnavailable) return 250;
+  if (code == StatusCode::kResourceExhausted) return 2000;
+  return 0;
+}
+
 }  // namespace
 
 grpc::Status ToGrpc(const Status& status) {
@@ -92,6 +99,12 @@ grpc::Status ToGrpc(const Status& status) {
   rich.set_code(static_cast<int>(status.code()));
   rich.set_message(MessageOf(status));
   rich.add_details()->PackFrom(info);
+  if (const int retry_ms = RetryAfterMs(status.code()); retry_ms > 0) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(retry_ms / 1000);
+    retry.mutable_retry_delay()->set_nanos(retry_ms % 1000 * 1000000);
+    rich.add_details()->PackFrom(retry);
+  }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), rich.message(), rich.SerializeAsString());
 }
 

@@ -13,7 +13,8 @@
 
 namespace swage {
 
-// google.rpc.Status with ErrorInfo{reason, domain "swage.dev", metadata{next_step}} in the details, and back.
+// google.rpc.Status with ErrorInfo{reason, domain "swage.dev", metadata{next_step}} in the details, and back. With
+// UNAVAILABLE and RESOURCE_EXHAUSTED comes a RetryInfo.
 // A bare UNAVAILABLE (nobody of ours answered) comes back with reason UNREACHABLE.
 grpc::Status ToGrpc(const Status& status);
 Status FromGrpc(const grpc::Status& status);

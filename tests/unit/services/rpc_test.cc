@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <future>
 #include <thread>
 
 #include "base/env.h"
+#include "base/limits.h"
+#include "google/rpc/status.pb.h"
 #include "services/kit/deadline.h"
 #include "services/kit/faults.h"
 #include "swage/v1/job.grpc.pb.h"
@@ -55,6 +58,22 @@ class WaitingJobs : public v1::JobService::Service {
     return grpc::Status::OK;
   }
   std::promise<void> entered, go;
+};
+
+// Holds every call until it is told to let go.
+class HoldingJobs : public v1::JobService::Service {
+ public:
+  grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest*, v1::Job*) override {
+    std::unique_lock lock(mu);
+    ++held;
+    changed.notify_all();
+    changed.wait(lock, [&] { return go; });
+    return grpc::Status::OK;
+  }
+  std::mutex mu;
+  std::condition_variable changed;
+  int held = 0;
+  bool go = false;
 };
 
 v1::Job Call(const std::string& address, const std::string& name, Status* status, const SpanContext& trace = {}) {
@@ -329,6 +348,66 @@ TEST(Faults, OnlyWhatIsWellFormedIsTaken) {
   EXPECT_EQ(ParseRpcFaults("a:delay:0.5:7:min=3")->front().delay_ms, 7);
   for (const char* bad : {"a:drop:1:min=0", "a:dup:1:2", "Write", "Write:drop", "Write:drop:2", "Write:drop:x", "Write:delay:1", "Write:eat:1", ":drop:1"}) {
     EXPECT_EQ(ReasonOf(ParseRpcFaults(bad).status()), "BAD_FAULTS") << bad;
+  }
+}
+
+TEST(Rpc, TenTimesWhatAServerCanHoldIsRefusedAndTheRestIsServed) {
+  HoldingJobs service;
+  const auto server = RpcServer::Start({"127.0.0.1:0"}, {&service});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto stub = v1::JobService::NewStub(NewChannel((*server)->addresses()[0]));
+  struct Flight {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    v1::Job job;
+  };
+  constexpr int kCalls = 10 * limits::kServerThreads;
+  std::vector<std::unique_ptr<Flight>> flights;
+  std::mutex mu;
+  std::condition_variable changed;
+  int ended = 0, refused = 0, served = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    Flight* flight = flights.emplace_back(std::make_unique<Flight>()).get();
+    PrepareContext(&flight->context, 60000);
+    stub->async()->GetJob(&flight->context, &flight->request, &flight->job, [&](grpc::Status status) {
+      std::lock_guard lock(mu);
+      ++ended;
+      refused += status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+      served += status.ok();
+      changed.notify_all();
+    });
+  }
+  {
+    // Everything beyond the server's threads comes back at once, while the others are still held.
+    std::unique_lock lock(mu);
+    ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(30), [&] { return refused >= kCalls - limits::kServerThreads; }));
+    EXPECT_EQ(served, 0);
+  }
+  {
+    std::lock_guard lock(service.mu);
+    EXPECT_LE(service.held, limits::kServerThreads);
+    EXPECT_GT(service.held, 0);
+    service.go = true;
+    service.changed.notify_all();
+  }
+  std::unique_lock lock(mu);
+  ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(30), [&] { return ended == kCalls; }));
+  EXPECT_EQ(refused + served, kCalls);
+  lock.unlock();
+  Status status;
+  Call((*server)->addresses()[0], "after", &status);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(Rpc, ARefusalForWantOfRoomSaysWhenToTryAgain) {
+  for (const auto code : {StatusCode::kUnavailable, StatusCode::kResourceExhausted, StatusCode::kInvalidArgument}) {
+    google::rpc::Status rich;
+    ASSERT_TRUE(rich.ParseFromString(ToGrpc(Error(code, "WHY", "message")).error_details()));
+    google::rpc::RetryInfo retry;
+    bool found = false;
+    for (const auto& detail : rich.details()) found = found || detail.UnpackTo(&retry);
+    EXPECT_EQ(found, code != StatusCode::kInvalidArgument);
+    if (found) EXPECT_GT(retry.retry_delay().seconds() * 1000 + retry.retry_delay().nanos() / 1000000, 0);
   }
 }
 
