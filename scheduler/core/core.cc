@@ -197,6 +197,12 @@ void Core::Delete(Job* job) {
   CountLive(job);
   finished_.erase({job->record.end_unix_nanos, key});
   dependents_.erase(key);
+  // What it made may still be there, but who made it and how is not known any more.
+  if (auto it = actions_.find(ActionKey(spec.tenant, spec.action_key));
+      it != actions_.end() && it->second.record.job == spec.id) {
+    it->second.deleted = true;
+    dirty_actions_.insert(it->first);
+  }
   output_.dropped_streams.push_back(JobStream(spec.tenant, spec.id));
   output_.leftovers.push_back({SpecKey(spec.tenant, spec.id), ""});
   if (!spec.request_id.empty())

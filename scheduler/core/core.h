@@ -361,8 +361,8 @@ class Core {
   };
   struct Pass {  // one look at the queue
     Now now;
-    int looks = 0, placed = 0, preemptions = 0, claims = 0;
-    std::set<std::pair<std::string, std::string>> skipped;  // tenant and class: over its quota
+    int looks = 0, heads = 0, placed = 0, preemptions = 0, claims = 0, holds = 0;
+    std::map<std::string, std::tuple<WaitingJobs::Place, std::string>> reached;  // by tenant
   };
 
   // core.cc
@@ -451,8 +451,16 @@ class Core {
   void DropEarmarks(const std::string& job_key);
   // explain.cc
   void ExplainWaiting(Now now);
-  std::string PendingReason(const Job& job, Now now) const;
-  std::string NoFit(const Job& job, Now now) const;
+  // What the workers have for a shape; the same for all jobs of a class.
+  struct Fit {
+    int connected = 0, offered = 0, large = 0, accepting = 0, slots = 0, free_slots = 0;
+    uint64_t largest = 0, most_free = 0;
+    std::string nearest;
+  };
+  using Fits = std::map<std::string, Fit>;  // by class, for one round of explaining
+  std::string PendingReason(const Job& job, Now now, Fits* fits) const;
+  Fit FitOf(const Job& job) const;
+  std::string NoFit(const Job& job, const Fit& fit) const;
   std::vector<Verdict> Verdicts(const Job& job, Now now) const;
   std::string VerdictOf(const Worker& worker, const Job& job, Now now) const;
   // tenants.cc

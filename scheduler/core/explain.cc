@@ -8,7 +8,7 @@ namespace swage {
 namespace {
 
 constexpr int64_t kExplainIntervalNanos = 1'000'000'000;
-constexpr size_t kAheadCounted = 10000, kVerdicts = 20;
+constexpr size_t kAheadCounted = 1000, kVerdicts = 20, kClassesPerRound = 4;
 
 std::string Bytes(uint64_t bytes) { return HumanBytes(static_cast<double>(bytes)); }
 
@@ -23,14 +23,17 @@ std::string Percent(double part) {
 void Core::ExplainWaiting(Now now) {
   const bool again = now.mono_nanos - explained_mono_ >= kExplainIntervalNanos;
   if (again) explained_mono_ = now.mono_nanos;
+  Fits fits;
   auto explain = [&](Job* job) {
     if (!job->record.pending_reason.empty() &&
         (!again || now.mono_nanos - job->pending_mono < kExplainIntervalNanos))
       return;
-    std::string reason = PendingReason(*job, now);
+    // A class costs a look at every worker: a few in one turn, the others in the next.
+    if (fits.size() >= kClassesPerRound && !fits.contains(job->shape)) return;
+    std::string reason = PendingReason(*job, now, &fits);
+    job->pending_mono = now.mono_nanos;
     if (reason == job->record.pending_reason) return;
     job->record.pending_reason = std::move(reason);
-    job->pending_mono = now.mono_nanos;
     Dirty(*job);
   };
   size_t explained = 0;
@@ -47,62 +50,69 @@ void Core::ExplainWaiting(Now now) {
   }
 }
 
-std::string Core::PendingReason(const Job& job, Now now) const {
+std::string Core::PendingReason(const Job& job, Now now, Fits* fits) const {
   const JobRecord& record = job.record;
   if (job.awaits) return record.pending_reason;
   if (job.not_before_mono > now.mono_nanos) {
     const double seconds = static_cast<double>(job.not_before_mono - now.mono_nanos) / 1e9;
     return Cat("tried again in ", HumanSeconds(seconds), " after ", record.reason);
   }
-  return NoFit(job, now);
+  auto fit = fits->find(job.shape);
+  if (fit == fits->end()) fit = fits->emplace(job.shape, FitOf(job)).first;
+  return NoFit(job, fit->second);
 }
 
-std::string Core::NoFit(const Job& job, Now now) const {
+Core::Fit Core::FitOf(const Job& job) const {
   const JobRecord& record = job.record;
-  const ShapeRecord& shape = record.job.shape;
-  const bool on_device = shape.devices > 0;
-  const uint64_t need = on_device ? DeviceNeed(record) : HostNeed(record);
-  int connected = 0, offered = 0, large = 0, accepting = 0, slots = 0, free_slots = 0;
-  uint64_t largest = 0, most_free = 0;
-  std::string nearest;
+  const bool on_device = record.job.shape.devices > 0;
+  Fit fit;
   for (const auto& [name, group] : groups_) {
-    connected += static_cast<int>(group.connected.size());
+    fit.connected += static_cast<int>(group.connected.size());
     if (!Offers(group, record)) continue;
     for (const std::string& id : group.connected) {
       const Worker& worker = workers_.at(id);
-      ++offered;
+      ++fit.offered;
       Room whole{worker.slot_count, {}};
       for (size_t i = 0; i < worker.devices.size(); ++i) {
         const DeviceReport& d = worker.devices[i];
         whole.bytes.push_back(Usable(worker, d) ? d.total_bytes : 0);
-        if ((d.kind == "cpu") == !on_device) largest = std::max(largest, whole.bytes[i]);
+        if ((d.kind == "cpu") == !on_device) fit.largest = std::max(fit.largest, whole.bytes[i]);
       }
       if (!FitInto(worker, whole, record)) continue;
-      ++large;
+      ++fit.large;
       if (worker.draining || worker.drain_wanted) continue;
-      ++accepting;
-      slots += worker.slot_count;
-      free_slots += worker.room.slots;
+      ++fit.accepting;
+      fit.slots += worker.slot_count;
+      fit.free_slots += worker.room.slots;
       for (size_t i = 0; i < worker.devices.size() && worker.room.slots > 0; ++i) {
         if ((worker.devices[i].kind == "cpu") == on_device) continue;
-        if (worker.room.bytes[i] < most_free) continue;
-        most_free = worker.room.bytes[i];
-        nearest = worker.id;
+        if (worker.room.bytes[i] < fit.most_free) continue;
+        fit.most_free = worker.room.bytes[i];
+        fit.nearest = worker.id;
       }
     }
   }
-  if (connected == 0) return "no worker is connected";
-  if (offered == 0) {
+  return fit;
+}
+
+std::string Core::NoFit(const Job& job, const Fit& fit) const {
+  const JobRecord& record = job.record;
+  const ShapeRecord& shape = record.job.shape;
+  const bool on_device = shape.devices > 0;
+  const uint64_t need = on_device ? DeviceNeed(record) : HostNeed(record);
+  if (fit.connected == 0) return "no worker is connected";
+  if (fit.offered == 0) {
     std::vector<std::string> wants = shape.methods;
     wants.insert(wants.end(), shape.features.begin(), shape.features.end());
     if (on_device) wants.push_back(Cat(shape.device_kind, " devices"));
     return Cat("no connected worker offers ", Join(wants, ", "));
   }
   const std::string where = on_device ? " on one device" : "";
-  if (large == 0) return Cat("needs ", Bytes(need), where, ", largest worker has ", Bytes(largest));
-  if (large < shape.gang)
-    return Cat("needs ", shape.gang, " workers of ", Bytes(need), "; there are ", large);
-  if (accepting == 0) return "every worker that fits is draining";
+  if (fit.large == 0)
+    return Cat("needs ", Bytes(need), where, ", largest worker has ", Bytes(fit.largest));
+  if (fit.large < shape.gang)
+    return Cat("needs ", shape.gang, " workers of ", Bytes(need), "; there are ", fit.large);
+  if (fit.accepting == 0) return "every worker that fits is draining";
   if (std::string over = OverQuota(job); !over.empty()) return over;
   const size_t ahead = waiting_.Ahead(record.job.tenant, PlaceOf(job), kAheadCounted);
   if (ahead > 0) return Cat(ahead, ahead == 1 ? " job ahead" : " jobs ahead");
@@ -110,12 +120,13 @@ std::string Core::NoFit(const Job& job, Now now) const {
     if (worker->earmarks.contains(JobKey(record.job.tenant, record.job.id)))
       return Cat("room is being made for it on worker ", id);
   }
-  (void)now;
-  if (free_slots == 0)
-    return Cat("next in line; all ", slots, slots == 1 ? " slot is busy" : " slots are busy");
+  if (fit.free_slots == 0) {
+    return Cat("next in line; all ", fit.slots,
+               fit.slots == 1 ? " slot is busy" : " slots are busy");
+  }
   if (shape.gang > 1) return Cat("next in line; needs ", shape.gang, " workers at one time");
   return Cat("next in line; needs ", Bytes(need), where, ", the most that is free on a worker is ",
-             Bytes(most_free), nearest.empty() ? "" : Cat(" (", nearest, ")"));
+             Bytes(fit.most_free), fit.nearest.empty() ? "" : Cat(" (", fit.nearest, ")"));
 }
 
 std::string Core::VerdictOf(const Worker& worker, const Job& job, Now now) const {
@@ -199,7 +210,8 @@ StatusOr<Explanation> Core::Explain(const std::string& tenant, const std::string
       out.summary = "waits until all of its workers are ready";
     return out;
   }
-  out.summary = PendingReason(*job, now);
+  Fits fits;
+  out.summary = PendingReason(*job, now, &fits);
   const ShapeRecord& shape = record.job.shape;
   std::string needs = Cat("needs ", Bytes(HostNeed(record)), " of memory");
   if (shape.devices > 0) {
@@ -230,10 +242,11 @@ StatusOr<Explanation> Core::Explain(const std::string& tenant, const std::string
 
 std::vector<QueuedView> Core::Queue(const std::string& tenant, size_t limit, Now now) const {
   std::vector<QueuedView> views;
+  Fits fits;
   auto add = [&](const Job& job) {
     const AdmittedJob& spec = job.record.job;
     if (views.size() >= limit || (!tenant.empty() && spec.tenant != tenant)) return;
-    views.push_back({spec.tenant, spec.id, PendingReason(job, now), spec.priority, job.queued_unix});
+    views.push_back({spec.tenant, spec.id, PendingReason(job, now, &fits), spec.priority, job.queued_unix});
   };
   for (const auto& [name, jobs] : waiting_.tenants()) {
     for (auto it = jobs.all.begin(); it != jobs.all.end() && views.size() < limit; ++it)
@@ -254,13 +267,14 @@ std::vector<QueuedView> Core::Queue(const std::string& tenant, size_t limit, Now
 
 std::vector<ClassView> Core::QueueClasses(const std::string& tenant, size_t limit, Now now) const {
   std::vector<ClassView> views;
+  Fits fits;
   for (const auto& [name, jobs] : waiting_.tenants()) {
     if (!tenant.empty() && name != tenant) continue;
     for (const auto& [place, shape] : jobs.heads) {
       if (views.size() == limit) return views;
       const Job& oldest = jobs_.at(place.key);
       views.push_back({name, shape, jobs.classes.at(shape).size(), oldest.record.job.id,
-                       PendingReason(oldest, now)});
+                       PendingReason(oldest, now, &fits)});
     }
   }
   return views;

@@ -12,7 +12,8 @@ namespace {
 // the next turn.
 constexpr int kLooksPerPass = 2000, kPlacedPerPass = 256, kPreemptionsPerPass = 4,
               kClaimsPerPass = 4;
-constexpr size_t kHeadsPerTenant = 2000, kClaimsPerClass = 16;
+constexpr int kHeadsPerPass = 20000, kHoldsPerPass = 16;
+constexpr size_t kClaimsPerClass = 16, kRefusalsRemembered = 10000;
 constexpr int64_t kUnparkNanos = 5'000'000'000;     // what depends on time alone is looked at again
 constexpr uint64_t kLocalityBytes = 64ull << 20;    // a smaller model is fetched anywhere
 constexpr size_t kDelayedPerPass = 10000, kClaimsRemembered = 10000;
@@ -58,6 +59,8 @@ void Core::Schedule(Now now) {
     parked_.clear();
     held_.clear();
     if (claims_looked_.size() > kClaimsRemembered) claims_looked_.clear();
+    if (refusals_.size() > kRefusalsRemembered)
+      std::erase_if(refusals_, [&](const auto& r) { return r.second.until_mono <= now.mono_nanos; });
     unparked_mono_ = now.mono_nanos;
   }
   Pass pass{now};
@@ -82,17 +85,21 @@ void Core::Schedule(Now now) {
 void Core::Serve(const std::string& tenant, Pass* pass, bool* more) {
   auto of = waiting_.tenants().find(tenant);
   if (of == waiting_.tenants().end()) return;
-  size_t seen = 0;
-  for (const auto& [place, head_shape] : of->second.heads) {
-    if (++seen > kHeadsPerTenant) return;
-    if (parked_.contains(head_shape) || pass->skipped.contains({tenant, head_shape})) continue;
-    const std::string shape = head_shape;  // what follows may take the head away
+  // What was passed in this look stays passed: a class that does not fit, or is over the quota.
+  const auto& heads = of->second.heads;
+  auto at = pass->reached.find(tenant);
+  auto it = at == pass->reached.end() ? heads.begin() : heads.upper_bound(at->second);
+  for (; it != heads.end(); ++it) {
+    if (++pass->heads > kHeadsPerPass) return;
+    const std::tuple head = *it;  // a copy: what follows may take it away
+    const auto& [place, shape] = head;
+    if (parked_.contains(shape)) continue;
+    pass->reached[tenant] = head;
     ++pass->looks;
     *more = true;
     Job& job = jobs_.at(place.key);
-    if (!OverQuota(job).empty()) {
-      pass->skipped.emplace(tenant, shape);
-    } else if (Place(&job, pass)) {
+    if (!OverQuota(job).empty()) return;
+    if (Place(&job, pass)) {
       ++pass->placed;
     } else {
       parked_.insert(shape);
@@ -108,7 +115,7 @@ bool Core::Place(Job* job, Pass* pass) {
     ReindexTouched();
     return true;
   }
-  HoldFor(*job, seats.size());
+  if (++pass->holds <= kHoldsPerPass) HoldFor(*job, seats.size());
   MakeRoom(*job, pass);
   ReindexTouched();
   return false;
