@@ -294,8 +294,11 @@ void Leader::Receive(Now now) {
   }
 }
 
+// Goes with every write: when the state store has failed over and lost some of ours, the beat's version does not fit, and
+// what is remembered here is read again instead of being believed.
 void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
-  if (now.mono_nanos - beat_mono_ < options_.lease_ms * kMillis / kBeatsPerLease) return;
+  const bool writes = !output->writes.empty() || !output->events.empty();
+  if (!writes && now.mono_nanos - beat_mono_ < options_.lease_ms * kMillis / kBeatsPerLease) return;
   beat_mono_ = now.mono_nanos;
   const nlohmann::json beat = {{"incarnation", incarnation}};
   output->writes.push_back({std::string(kBeatKey), beat_version_++, beat.dump()});
