@@ -99,15 +99,21 @@ bool SlotTable::JobBusy(const Assignment& assignment) const {
 
 void SlotTable::StartWaiting(Actions* actions) {
   int busy = 0;
+  uint64_t used = 0;
   for (const auto& [token, slot] : by_token_) {
-    busy += slot.state == SlotState::kRunning || slot.state == SlotState::kStopping;
+    if (slot.state != SlotState::kRunning && slot.state != SlotState::kStopping) continue;
+    ++busy;
+    used += slot.assignment.memory_limit_bytes;
   }
   for (auto& [token, slot] : by_token_) {
     if (busy >= slots_) return;
     if (slot.state != SlotState::kWaiting || JobBusy(slot.assignment)) continue;
+    const uint64_t need = slot.assignment.memory_limit_bytes;
+    if (memory_bytes_ != 0 && busy > 0 && used + need > memory_bytes_) continue;
     slot.state = SlotState::kRunning;
     actions->start.push_back(slot.assignment);
     ++busy;
+    used += need;
   }
 }
 

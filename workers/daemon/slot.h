@@ -51,6 +51,9 @@ struct Slot {
 class SlotTable {
  public:
   explicit SlotTable(int slots) : slots_(slots) {}
+  // What the jobs of this worker may have together; 0 (as at first): not looked at. While it hears two schedulers in a
+  // row it may be given more than fits beside what is still stopping: that waits.
+  void LimitMemory(uint64_t bytes) { memory_bytes_ = bytes; }
 
   struct Actions {
     std::vector<Assignment> start;
@@ -72,6 +75,7 @@ class SlotTable {
   bool JobBusy(const Assignment& assignment) const;
 
   const int slots_;
+  uint64_t memory_bytes_ = 0;
   bool draining_ = false;
   std::map<AttemptToken, Slot> by_token_;
 };

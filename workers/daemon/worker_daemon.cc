@@ -43,6 +43,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
     report_.boot_id = RandomHex(8);
     report_.slot_count = options_.slots;
     report_.devices.push_back(CpuDevice(options_.memory_bytes, Threads()));
+    table_.LimitMemory(report_.devices.back().total_bytes);
     for (const MethodRow& row : Methods()) report_.methods.push_back(Cat(row.id, "/", row.version));
     const std::string cache_dir = JoinPath(options_.data_dir, "cache");
     SWAGE_RETURN_IF_ERROR(env_->CreateDirs(cache_dir));

@@ -78,6 +78,26 @@ TEST(SlotTable, NoMoreRunThanThereAreSlots) {
   EXPECT_EQ(table.Finished(running, {"d", "", ""}).start.size(), 1u);
 }
 
+// Seen by the simulator: a new scheduler gives a slot while a job that it never knew is still stopping there.
+TEST(SlotTable, WhatDoesNotFitBesideTheRestWaitsForItsEnd) {
+  SlotTable table(3);
+  table.LimitMemory(100);
+  Assignment a = Job("a", 1), b = Job("b", 1), c = Job("c", 1), huge = Job("huge", 1);
+  a.memory_limit_bytes = b.memory_limit_bytes = 60;
+  c.memory_limit_bytes = 40;
+  huge.memory_limit_bytes = 200;  // nothing to wait for when it is alone
+  EXPECT_EQ(table.Converge({a}).start.size(), 1u);
+  const auto actions = table.Converge({b, c});  // a stops
+  ASSERT_EQ(actions.start.size(), 1u);
+  EXPECT_EQ(actions.start[0].job, "c");
+  const auto freed = table.Finished(a.token, {});
+  ASSERT_EQ(freed.start.size(), 1u);
+  EXPECT_EQ(freed.start[0].job, "b");
+  table.Converge({huge});
+  table.Finished(b.token, {});
+  ASSERT_EQ(table.Finished(c.token, {}).start.size(), 1u);
+}
+
 TEST(SlotTable, AfterTheFenceNothingIsCommittedOrReported) {
   SlotTable table(2);
   const Assignment runs = Job("a", 1), done = Job("b", 1);
