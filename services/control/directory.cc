@@ -87,8 +87,9 @@ StatusOr<bool> Allowed(const std::string& kind, const JobRecord& record) {
 
 }  // namespace
 
-JobDirectory::JobDirectory(std::shared_ptr<StateStore> state, Clock* clock)
-    : state_(std::move(state)), clock_(clock), ids_(clock), load_(1, kLoadGoodNanos) {}
+JobDirectory::JobDirectory(std::shared_ptr<StateStore> state, Clock* clock,
+                           std::function<uint64_t()> random)
+    : state_(std::move(state)), clock_(clock), ids_(clock, std::move(random)), load_(1, kLoadGoodNanos) {}
 
 // A create request is kept under its job's id, so that a job can be found before the leader has seen it.
 StatusOr<std::optional<JobRecord>> JobDirectory::Pending(const std::string& tenant, const std::string& id) {

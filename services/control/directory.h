@@ -2,6 +2,7 @@
 // writing of requests. No gRPC here. Thread-safe.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "base/status.h"
 #include "scheduler/core/records.h"
 #include "scheduler/state/state_store.h"
@@ -34,7 +36,9 @@ struct JobPage {
 
 class JobDirectory {
  public:
-  JobDirectory(std::shared_ptr<StateStore> state, Clock* clock);
+  // `random`: of the ids; see JobIdGenerator.
+  JobDirectory(std::shared_ptr<StateStore> state, Clock* clock,
+               std::function<uint64_t()> random = RandomU64);
 
   StatusOr<JobEntry> Get(const std::string& tenant, const std::string& id);  // NOT_FOUND/JOB_NOT_FOUND
   StatusOr<uint64_t> LastSequence(const std::string& tenant, const std::string& id);  // of its events; 0: none yet

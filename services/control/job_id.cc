@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/rng.h"
-
 namespace swage {
 namespace {
 
@@ -18,7 +16,7 @@ std::string JobIdGenerator::Next() {
   const uint64_t now_ms = static_cast<uint64_t>(clock_->UnixNanos()) / 1000000;
   if (now_ms > last_ms_) {
     last_ms_ = now_ms;
-    const uint64_t high = RandomU64(), low = RandomU64();
+    const uint64_t high = random_source_(), low = random_source_();
     for (int i = 0; i < 4; ++i) random_[i] = static_cast<uint16_t>(high >> (16 * i));
     random_[4] = static_cast<uint16_t>(low);
     random_[0] &= 0x7fff;  // room to count up within a millisecond

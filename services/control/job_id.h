@@ -4,22 +4,28 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
+#include "base/rng.h"
 #include "base/status.h"
 
 namespace swage {
 
 class JobIdGenerator {  // thread-safe
  public:
-  explicit JobIdGenerator(Clock* clock) : clock_(clock) {}
+  // `random` gives 64 bits at a time; only a simulation, which must repeat itself, has one of its own.
+  explicit JobIdGenerator(Clock* clock, std::function<uint64_t()> random = RandomU64)
+      : clock_(clock), random_source_(std::move(random)) {}
   std::string Next();
 
  private:
   Clock* clock_;
+  const std::function<uint64_t()> random_source_;
   std::mutex mutex_;
   uint64_t last_ms_ = 0;
   std::array<uint16_t, 5> random_{};  // 16 bits each, most significant first
