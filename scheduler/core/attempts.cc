@@ -210,13 +210,24 @@ bool Core::ChargeBudget(Job* job, const ReasonPolicy& policy, std::string* messa
 
 void Core::LearnFromOom(Job* job, Reason* reason) const {
   JobRecord& record = job->record;
-  uint64_t largest = 0, reserved = 0;
+  // The most that each member can be given: more would fit nowhere, and the job would wait for ever.
+  std::vector<uint64_t> hosts;
   for (const auto& [id, worker] : workers_) {
-    if (!worker.connected) continue;
+    const auto group = groups_.find(worker.group);
+    if (!worker.connected || group == groups_.end() || !Offers(group->second, record)) continue;
+    Room whole{worker.slot_count, {}};
+    uint64_t host = 0;
     for (const DeviceReport& d : worker.devices) {
-      if (d.kind == "cpu") largest = std::max(largest, d.total_bytes);
+      whole.bytes.push_back(Usable(worker, d) ? d.total_bytes : 0);
+      if (d.kind == "cpu") host = std::max(host, whole.bytes.back());
     }
+    if (FitInto(worker, whole, record)) hosts.push_back(host);
   }
+  const auto members = static_cast<size_t>(record.job.shape.gang);
+  if (hosts.size() < members) return;
+  std::sort(hosts.rbegin(), hosts.rend());
+  const uint64_t largest = hosts[members - 1];
+  uint64_t reserved = 0;
   if (!record.members.empty()) {
     for (const DeviceShare& share : record.members[0].devices) {
       if (reserved == 0) reserved = share.bytes;  // the host's comes first

@@ -135,7 +135,7 @@ void Core::HandleRequest(const std::string& key, uint64_t version, const Request
         return Emit(*job, "state", "DELETE_REFUSED",
                     Cat("jobs/", waiting->record.job.id, " waits for it"), now);
     }
-    Delete(job);
+    Delete(job, now);
   }
 }
 
@@ -190,7 +190,7 @@ void Core::Retry(Job* job, Now now) {
   ReviveDependents(*job, now);
 }
 
-void Core::Delete(Job* job) {
+void Core::Delete(Job* job, Now now) {
   const AdmittedJob& spec = job->record.job;
   const std::string key = JobKey(spec.tenant, spec.id);
   job->deleted = true;
@@ -205,7 +205,9 @@ void Core::Delete(Job* job) {
   }
   output_.dropped_streams.push_back(JobStream(spec.tenant, spec.id));
   output_.leftovers.push_back({SpecKey(spec.tenant, spec.id), ""});
-  if (!spec.request_id.empty())
+  // As long as it is promised to be known, the same call coming late must not make the job again.
+  const int64_t known_nanos = int64_t{limits::kRequestIdHours} * 3600'000'000'000;
+  if (!spec.request_id.empty() && now.unix_nanos - spec.create_unix_nanos > known_nanos)
     output_.leftovers.push_back({RequestIdKey(spec.tenant, spec.request_id), spec.id});
   Dirty(*job);
 }
@@ -216,7 +218,7 @@ void Core::DeleteOld(Now now) {
     const auto [end, key] = *finished_.begin();
     if (end > until) return;
     finished_.erase(finished_.begin());
-    if (Job* job = Find(key); job != nullptr && IsFinal(job->record.state)) Delete(job);
+    if (Job* job = Find(key); job != nullptr && IsFinal(job->record.state)) Delete(job, now);
   }
 }
 

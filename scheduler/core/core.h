@@ -372,7 +372,7 @@ class Core {
   void Cancel(Job* job, const Request& request, Now now);
   void Pause(Job* job, Now now);
   void Retry(Job* job, Now now);
-  void Delete(Job* job);
+  void Delete(Job* job, Now now);
   void DeleteOld(Now now);
   void Dirty(const Job& job);
   void Emit(const Job& job, const char* kind, const std::string& reason, const std::string& message,

@@ -7,7 +7,7 @@
 namespace swage::sim {
 
 RewindableState::Undo& RewindableState::Begin() {
-  undo_.push_back({serial_++, incarnation_, events_.size(), {}});
+  undo_.push_back({serial_++, incarnation_, last_sequence_, {}, {}, {}});
   return undo_.back();
 }
 
@@ -30,18 +30,42 @@ ApplyResult RewindableState::Apply(const Transaction& transaction) {
       records_.erase(it);
     }
   }
-  for (const NewEvent& event : transaction.events) {
-    std::vector<uint64_t>& stream = streams_[event.stream];
-    stream.push_back(events_.size() + 1);
-    events_.push_back({events_.size() + 1, stream.size(), event.stream, event.value});
-  }
+  for (const StreamTrim& trim : transaction.trims) Trim(trim, &undo);
+  for (const NewEvent& event : transaction.events) Append(event, &undo);
   return ApplyResult::kOk;
+}
+
+void RewindableState::Trim(const StreamTrim& trim, Undo* undo) {
+  const auto found = streams_.find(trim.stream);
+  if (found == streams_.end()) return;
+  std::deque<uint64_t>& sequences = found->second.sequences;
+  while (!sequences.empty()) {
+    const auto event = events_.find(sequences.front());
+    if (event->second.stream_sequence > trim.up_to_stream_sequence) return;
+    undo->trimmed.push_back(std::move(event->second));
+    events_.erase(event);
+    sequences.pop_front();
+  }
+}
+
+void RewindableState::Append(const NewEvent& event, Undo* undo) {
+  const auto [it, first] = streams_.try_emplace(event.stream);
+  if (first) undo->new_streams.insert(event.stream);
+  it->second.sequences.push_back(++last_sequence_);
+  events_[last_sequence_] = {last_sequence_, ++it->second.last, event.stream, event.value};
 }
 
 StatusOr<std::optional<Record>> RewindableState::Get(const std::string& key) {
   const auto it = records_.find(key);
   if (it == records_.end()) return std::optional<Record>();
   return std::optional<Record>(it->second);
+}
+
+StatusOr<std::vector<std::optional<Record>>> RewindableState::MultiGet(
+    const std::vector<std::string>& keys) {
+  std::vector<std::optional<Record>> found;
+  for (const std::string& key : keys) found.push_back(*Get(key));
+  return found;
 }
 
 StatusOr<std::vector<Record>> RewindableState::Scan(const std::string& prefix,
@@ -70,8 +94,8 @@ StatusOr<std::vector<Record>> RewindableState::ScanBack(const std::string& prefi
 
 StatusOr<std::vector<StoredEvent>> RewindableState::ReadEvents(uint64_t after, size_t limit) {
   std::vector<StoredEvent> found;
-  for (size_t i = after; i < events_.size() && found.size() < limit; ++i)
-    found.push_back(events_[i]);
+  for (auto it = events_.upper_bound(after); it != events_.end() && found.size() < limit; ++it)
+    found.push_back(it->second);
   return found;
 }
 
@@ -80,13 +104,14 @@ StatusOr<std::vector<StoredEvent>> RewindableState::ReadStream(const std::string
   std::vector<StoredEvent> found;
   const auto it = streams_.find(stream);
   if (it == streams_.end()) return found;
-  for (size_t i = after; i < it->second.size() && found.size() < limit; ++i) {
-    found.push_back(events_[it->second[i] - 1]);
+  for (const uint64_t sequence : it->second.sequences) {
+    const StoredEvent& event = events_.at(sequence);
+    if (event.stream_sequence > after && found.size() < limit) found.push_back(event);
   }
   return found;
 }
 
-StatusOr<uint64_t> RewindableState::WaitForEvents(uint64_t, int) { return events_.size(); }
+StatusOr<uint64_t> RewindableState::WaitForEvents(uint64_t, int) { return last_sequence_; }
 
 StatusOr<uint64_t> RewindableState::TakeLeadership(uint64_t at_least) {
   Begin();
@@ -104,10 +129,17 @@ void RewindableState::RewindTo(uint64_t serial) {
         records_.erase(it->first);
       }
     }
-    for (; events_.size() > undo.events; events_.pop_back()) {
-      const auto stream = streams_.find(events_.back().stream);
-      stream->second.pop_back();
-      if (stream->second.empty()) streams_.erase(stream);
+    while (last_sequence_ > undo.last_sequence) {
+      const auto event = events_.find(last_sequence_--);
+      Stream& stream = streams_.at(event->second.stream);
+      stream.sequences.pop_back();
+      --stream.last;
+      events_.erase(event);
+    }
+    for (const std::string& stream : undo.new_streams) streams_.erase(stream);
+    for (auto it = undo.trimmed.rbegin(); it != undo.trimmed.rend(); ++it) {
+      streams_.at(it->stream).sequences.push_front(it->sequence);
+      events_[it->sequence] = std::move(*it);
     }
     incarnation_ = undo.incarnation;
     serial_ = undo.serial;

@@ -13,6 +13,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,8 @@ class RewindableState : public StateStore {
  public:
   ApplyResult Apply(const Transaction& transaction) override;
   StatusOr<std::optional<Record>> Get(const std::string& key) override;
+  StatusOr<std::vector<std::optional<Record>>> MultiGet(
+      const std::vector<std::string>& keys) override;
   StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
                                      size_t limit) override;
   StatusOr<std::vector<Record>> ScanBack(const std::string& prefix, const std::string& before,
@@ -44,18 +47,26 @@ class RewindableState : public StateStore {
   void Forget(uint64_t serial);
 
  private:
+  struct Stream {
+    uint64_t last = 0;                // the number given last
+    std::deque<uint64_t> sequences;   // of its events, those trimmed left out
+  };
   struct Undo {
     uint64_t serial = 0;  // before the change
     uint64_t incarnation = 0;
-    size_t events = 0;
+    uint64_t last_sequence = 0;
     std::vector<std::pair<std::string, std::optional<Record>>> records;
+    std::vector<StoredEvent> trimmed;
+    std::set<std::string> new_streams;
   };
   Undo& Begin();
+  void Trim(const StreamTrim& trim, Undo* undo);
+  void Append(const NewEvent& event, Undo* undo);
 
   std::map<std::string, Record> records_;
-  std::deque<StoredEvent> events_;  // sequence - 1 is the index
-  std::map<std::string, std::vector<uint64_t>> streams_;  // sequences
-  uint64_t incarnation_ = 0, serial_ = 0;
+  std::map<uint64_t, StoredEvent> events_;  // by sequence
+  std::map<std::string, Stream> streams_;
+  uint64_t incarnation_ = 0, serial_ = 0, last_sequence_ = 0;
   std::deque<Undo> undo_;
 };
 

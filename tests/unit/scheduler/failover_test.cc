@@ -28,6 +28,11 @@ class ForgetfulState : public StateStore {
     std::lock_guard lock(mu_);
     return state_.Get(key);
   }
+  StatusOr<std::vector<std::optional<Record>>> MultiGet(
+      const std::vector<std::string>& keys) override {
+    std::lock_guard lock(mu_);
+    return state_.MultiGet(keys);
+  }
   StatusOr<std::vector<Record>> Scan(const std::string& prefix, const std::string& after,
                                      size_t limit) override {
     std::lock_guard lock(mu_);
