@@ -1,28 +1,47 @@
 #include "tests/sim/sim_scheduler.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace swage::sim {
 namespace {
 
-constexpr int64_t kHold = 3 * kSecond, kBusyHold = kSecond / 2, kRepeat = kSecond / 5;
-constexpr double kDiesBeforeApply = 0.0005, kDiesAfterApply = 0.0005;
+constexpr int64_t kRetry = kSecond / 10, kPublishRetry = 2 * kSecond;
+constexpr size_t kPage = 1000;
+
+class SimCall : public HeldCall {
+ public:
+  explicit SimCall(Reply reply) : reply_(std::move(reply)) {}
+  void Answer(const SyncAnswer& answer) override { reply_({true, answer}); }
+  void Refuse(const Status&) override { reply_({}); }
+
+ private:
+  const Reply reply_;
+};
 
 }  // namespace
 
-SimScheduler::SimScheduler(World* world, std::string name, StateStore* state,
-                           SimArtifactStore* artifacts, int64_t lease_ms)
+SimScheduler::SimScheduler(World* world, Network* network, Checker* checker, SimState* state,
+                           SimArtifacts* artifacts, const SchedulerPlace& place, uint64_t seed,
+                           int64_t lease_ms)
     : world_(world),
-      name_(std::move(name)),
-      state_(state),
-      artifacts_(artifacts),
+      network_(network),
+      checker_(checker),
+      place_(place),
+      artifacts_node_(artifacts->node()),
+      state_(state->Connect(place.node)),
+      artifacts_(artifacts->Connect(place.node)),
       lease_ms_(lease_ms),
-      clock_(world) {}
+      rng_(world->Stream(Cat(place.name, " ", seed))),
+      held_(lease_ms) {}
 
-Now SimScheduler::NowTime() { return NowOf(&clock_); }
-
-void SimScheduler::Later(int64_t delay, std::function<void(SimScheduler*)> event) {
+void SimScheduler::Later(int64_t delay, Event event) {
   world_->After(delay, [weak = weak_from_this(), event = std::move(event)] {
-    auto self = weak.lock();
-    if (self != nullptr && self->alive_) event(self.get());
+    const auto self = weak.lock();
+    if (self == nullptr || !self->alive_) return;
+    const int64_t wait = self->stopped_until_ - self->world_->now();
+    if (wait > 0) return self->Later(wait, event);
+    event(self.get());
   });
 }
 
@@ -31,34 +50,60 @@ void SimScheduler::Start() {
   TryToLead();
 }
 
+void SimScheduler::Stop(int64_t nanos) {
+  world_->Note(place_.name, " is stopped for ", nanos / kMillisecond, " ms");
+  stopped_until_ = std::max(stopped_until_, world_->now() + nanos);
+}
+
 void SimScheduler::TryToLead() {
-  auto leadership =
-      TakeOver(state_, artifacts_, lease_ms_,
-               (static_cast<uint64_t>(world_->rng()()) << 32) | world_->rng()(), &clock_);
-  if (!leadership.ok()) return Later(kSecond / 2, [](SimScheduler* s) { s->TryToLead(); });
-  world_->Note(name_, " leads, incarnation ", leadership->incarnation);
+  const uint64_t seed = (static_cast<uint64_t>(rng_()) << 32) | rng_();
+  auto leadership = TakeOver(state_.get(), artifacts_.get(), lease_ms_, seed, place_.clock);
+  if (!leadership.ok()) return Later(kRetry, [](SimScheduler* s) { s->TryToLead(); });
+  world_->Note(place_.name, " leads, incarnation ", leadership->incarnation);
+  checker_->Leads(leadership->incarnation);
   leader_ = std::move(*leadership);
+  beat_mono_ = INT64_MIN / 2;
   ScheduleTurn(0);
 }
 
 void SimScheduler::StepDown() {
-  world_->Note(name_, " steps down");
+  const uint64_t mine = leader_->incarnation;
+  world_->Note(place_.name, " steps down");
   leader_.reset();
-  held_.clear();
-  arrived_.clear();
-  decided_.clear();
-  said_.clear();
+  for (const auto& [report, reply] : std::exchange(arrived_, {})) reply({});
+  held_.RefuseAll(absl::OkStatus());
+  inputs_.clear();
   next_turn_ = INT64_MAX;
+  const auto stored = state_->CurrentIncarnation();
+  if (stored.ok() && *stored > mine) return Standby(0, place_.clock->MonotonicNanos());
+  Later(kRetry, [](SimScheduler* s) { s->TryToLead(); });
+}
+
+// Another one leads, and is left in peace as long as it shows signs of life.
+void SimScheduler::Standby(uint64_t seen_beat, int64_t seen_mono) {
+  const int64_t now = place_.clock->MonotonicNanos();
+  if (now - seen_mono > lease_ms_ * kMillisecond) return TryToLead();
+  const int64_t look = std::max<int64_t>(lease_ms_ / 10, 10) * kMillisecond;
+  Later(look, [seen_beat, seen_mono](SimScheduler* s) {
+    const auto beat = s->state_->Get(std::string(kBeatKey));
+    if (!beat.ok()) return s->Standby(seen_beat, s->place_.clock->MonotonicNanos());
+    const uint64_t version = beat->has_value() ? (*beat)->version : seen_beat;
+    const bool alive = version != seen_beat;
+    s->Standby(version, alive ? s->place_.clock->MonotonicNanos() : seen_mono);
+  });
 }
 
 void SimScheduler::Synchronize(const WorkerReport& report, Reply reply) {
+  if (stopped_until_ > world_->now()) {  // it lies in the socket
+    return Later(0, [report, reply](SimScheduler* s) { s->Synchronize(report, reply); });
+  }
   if (!leader_.has_value()) return reply({});
   arrived_.emplace_back(report, std::move(reply));
   ScheduleTurn(kMillisecond);
 }
 
 void SimScheduler::Wake() {
-  if (leader_.has_value()) ScheduleTurn(world_->Between(kMillisecond, 20 * kMillisecond));
+  if (leads()) ScheduleTurn(Between(&rng_, kMillisecond, 20 * kMillisecond));
 }
 
 void SimScheduler::ScheduleTurn(int64_t delay) {
@@ -74,129 +119,151 @@ void SimScheduler::Turn() {
   next_turn_ = INT64_MAX;
   if (!leader_.has_value()) return;
   const uint64_t incarnation = leader_->incarnation;
+  const Now now = NowTime();
   ReadRequests();
+  for (const auto& input : std::exchange(inputs_, {})) input(leader_->core.get(), now);
   Receive();
-  for (const auto& decision : std::exchange(decided_, {})) decision();
-  if (!leader_.has_value()) return;
-  leader_->core->Tick(NowTime());
-  const CoreOutput output = leader_->core->TakeOutput(NowTime());
-  if (world_->faults() && world_->Chance(kDiesBeforeApply)) {
-    world_->CountFault();
-    world_->Note(name_, " dies before its write");
-    return Kill();
-  }
-  if (!Apply(output)) {
-    StepDown();
-    // Deposed: the process ends; the simulation starts another when it wants one.
-    if (state_->CurrentIncarnation().value() > incarnation) return Kill();
-    return Later(kSecond / 2, [](SimScheduler* s) {
-      if (!s->leader_.has_value()) s->TryToLead();
-    });
-  }
-  if (world_->faults() && world_->Chance(kDiesAfterApply)) {
-    world_->CountFault();
-    world_->Note(name_, " dies after its write");
-    return Kill();
+  leader_->core->Tick(now);
+  CoreOutput output = leader_->core->TakeOutput(now);
+  if (!Apply(&output)) {
+    if (alive_) StepDown();
+    return;
   }
   for (const PublishOrder& order : output.publishes) Publish(order, incarnation);
-  AnswerHeld();
-  int64_t next = leader_->core->NextDeadline(NowTime());
-  for (const auto& [id, held] : held_) next = std::min(next, held.until);
-  if (next != INT64_MAX) ScheduleTurn(next - world_->now());
+  ClearAway(output.leftovers);
+  held_.AnswerDue(leader_->core.get(), now,
+                  [this](AssignmentOrder* order) { return CompleteOrder(order); });
+  int64_t next = std::min(leader_->core->NextDeadline(now), held_.Deadline());
+  next = std::min(next, beat_mono_ + lease_ms_ / 3 * kMillisecond);
+  ScheduleTurn(next - now.mono_nanos);
 }
 
-bool SimScheduler::Apply(const CoreOutput& output) {
-  if (output.writes.empty() && output.events.empty()) {
-    return held_.empty() || state_->CurrentIncarnation().value() == leader_->incarnation;
+void SimScheduler::Command(std::function<void(Core*, Now)> command) {
+  if (!leads()) return;
+  inputs_.push_back(std::move(command));
+  ScheduleTurn(kMillisecond);
+}
+
+Status SimScheduler::CompleteOrder(AssignmentOrder* order) {
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(SpecKey(order->tenant, order->job)));
+  if (!record.has_value()) {
+    // Forgotten by a failover together with the job, which this leader is about to notice; or lost.
+    if (checker_->jobs().contains(JobKey(order->tenant, order->job)))
+      world_->Fail("G1", Cat(order->job, " is assigned, and its spec is lost"));
+    return DataLoss("SPEC_MISSING", "no spec");
   }
+  SWAGE_ASSIGN_OR_RETURN(order->spec, SpecRecordFromJson(record->value));
+  return absl::OkStatus();
+}
+
+void SimScheduler::ClearAway(const std::vector<CoreOutput::Leftover>& leftovers) {
+  for (const auto& [key, job_id] : leftovers) {
+    const auto record = state_->Get(key);
+    if (!record.ok() || !record->has_value()) continue;
+    if (!job_id.empty() && RequestIdFromJson((*record)->value)->job_id != job_id) continue;
+    Transaction t;
+    t.writes.push_back({key, (*record)->version, std::nullopt});
+    (void)state_->Apply(t);
+  }
+}
+
+bool SimScheduler::Dies(bool* armed, const char* when) {
+  if (!std::exchange(*armed, false)) return false;
+  world_->Note(place_.name, " dies ", when, " its write");
+  Kill();
+  return true;
+}
+
+// The beat goes with each write: its version tells the leader at its next write when the state
+// store has failed over and lost some of them.
+bool SimScheduler::Apply(CoreOutput* output) {
+  const Now now = NowTime();
+  const bool writes = !output->writes.empty() || !output->events.empty();
+  if (!writes && now.mono_nanos - beat_mono_ < lease_ms_ / 3 * kMillisecond)
+    return held_.empty() || StillLeads();
+  beat_mono_ = now.mono_nanos;
+  output->writes.push_back({std::string(kBeatKey), leader_->beat_version++, "{}"});
   Transaction t;
   t.incarnation = leader_->incarnation;
-  for (const CoreWrite& w : output.writes) t.writes.push_back({w.key, w.expected_version, w.value});
-  for (const CoreEvent& e : output.events) t.events.push_back({e.stream, e.value});
+  for (const CoreWrite& w : output->writes)
+    t.writes.push_back({w.key, w.expected_version, w.value});
+  for (const CoreEvent& e : output->events) t.events.push_back({e.stream, e.value});
+  for (const std::string& stream : output->dropped_streams)
+    t.trims.push_back({stream, kWholeStream});
+  if (Dies(&dies_before_, "before")) return false;
   const ApplyResult result = state_->Apply(t);
-  if (result == ApplyResult::kConflict &&
-      state_->CurrentIncarnation().value() == leader_->incarnation) {
-    world_->Fail(Cat(name_, ": a write of the only leader conflicts"));
-  }
+  if (Dies(&dies_after_, "after")) return false;
   return result == ApplyResult::kOk;
 }
 
+// A leader that was deposed without noticing would tell workers to drop what its successor gave.
+bool SimScheduler::StillLeads() {
+  const auto stored = state_->CurrentIncarnation();
+  return stored.ok() && *stored == leader_->incarnation;
+}
+
 void SimScheduler::ReadRequests() {
-  const auto events = state_->ReadEvents(leader_->event_position, 1000).value();
-  for (const StoredEvent& event : events) {
+  const auto events = state_->ReadEvents(leader_->event_position, kPage);
+  if (!events.ok()) return;
+  for (const StoredEvent& event : *events) {
+    if (event.stream == kRequestStream) {
+      const auto record = state_->Get(event.value);
+      if (!record.ok()) return;
+      if (record->has_value()) {
+        leader_->core->HandleRequest(event.value, (*record)->version,
+                                     RequestFromJson((*record)->value).value(), NowTime());
+      }
+    }
     leader_->event_position = event.sequence;
-    if (event.stream != kRequestStream) continue;
-    const auto record = state_->Get(event.value).value();
-    if (!record.has_value()) continue;
-    leader_->core->HandleRequest(event.value, record->version,
-                                 RequestFromJson(record->value).value(), NowTime());
   }
-  if (events.size() == 1000) ScheduleTurn(0);
+  if (events->size() == kPage) ScheduleTurn(0);
 }
 
 void SimScheduler::Receive() {
   for (auto& [report, reply] : std::exchange(arrived_, {})) {
-    world_->Note(name_, " hears ", report.worker_id, " call ", report.sequence, " slots ",
-                 report.slots.size());
-    if (!leader_->core->HandleReport(report, NowTime())) {
+    const Now now = NowTime();
+    if (!leader_->core->HandleReport(report, now)) {
       reply({});
       continue;
     }
-    auto held = held_.find(report.worker_id);
-    if (held != held_.end()) held->second.reply({true, true, lease_ms_, {}});
-    const int64_t hold =
-        std::min(report.slots.empty() ? kHold : kBusyHold, lease_ms_ * kMillisecond / 3);
-    held_[report.worker_id] = {reply, world_->now() + hold};
+    held_.Hold(report, std::make_unique<SimCall>(reply), now);
   }
 }
 
-void SimScheduler::AnswerHeld() {
-  for (auto it = held_.begin(); it != held_.end();) {
-    auto& [said_at, said] = said_[it->first];
-    bool due = world_->now() >= it->second.until;
-    if (!due && leader_->core->NeedsAnswer(it->first)) {
-      due = world_->now() - said_at >= kRepeat || leader_->core->Desired(it->first) != said;
-      if (!due) it->second.until = std::min(it->second.until, said_at + kRepeat);
-    }
-    if (!due) {
-      ++it;
-      continue;
-    }
-    const Reply reply = it->second.reply;
-    SimAnswer answer{true, false, lease_ms_, leader_->core->Answer(it->first)};
-    said_at = world_->now();
-    said = leader_->core->Desired(it->first);
-    world_->Note(name_, " tells ", it->first, " to run ", said.size());
-    it = held_.erase(it);
-    reply(answer);
-  }
-}
-
+// Over the network and back; the answer may be lost after the effect.
 void SimScheduler::Publish(const PublishOrder& order, uint64_t incarnation) {
-  // Over the network and back; the answer may be lost after the effect.
-  world_->Send("store", [world = world_, artifacts = artifacts_, weak = weak_from_this(), order,
-                         incarnation] {
+  network_->Send(place_.node, artifacts_node_, [network = network_, artifacts = artifacts_,
+                                                place = place_, to = artifacts_node_,
+                                                weak = weak_from_this(), order, incarnation] {
     const auto decision = artifacts->Publish(order, incarnation, {});
-    if (!decision.ok()) return;
-    world->Send("store", [weak, order, decision = *decision, incarnation] {
-      auto self = weak.lock();
-      if (self == nullptr || !self->alive_ || !self->leader_.has_value() ||
-          self->leader_->incarnation != incarnation)
-        return;
-      self->decided_.push_back([s = self.get(), order, decision] {
-        s->leader_->core->HandlePublish(order, decision.outcome, decision.artifact,
-                                        decision.message, s->NowTime());
+    network->Send(to, place.node, [weak, order, incarnation, decision] {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      self->Later(0, [order, incarnation, decision](SimScheduler* s) {
+        s->PublishDecided(order, incarnation, decision);
       });
-      self->ScheduleTurn(0);
     });
   });
-  Later(2 * kSecond, [order, incarnation](SimScheduler* s) {
-    if (!s->leader_.has_value() || s->leader_->incarnation != incarnation) return;
+  Later(kPublishRetry, [order, incarnation](SimScheduler* s) {
+    if (!s->leads() || s->leader_->incarnation != incarnation) return;
     const JobRecord* record = s->leader_->core->FindJob(order.tenant, order.job);
     const bool open =
         record != nullptr && record->state == JobState::kFinalizing && record->token == order.token;
     if (open) s->Publish(order, incarnation);
   });
+}
+
+void SimScheduler::PublishDecided(const PublishOrder& order, uint64_t incarnation,
+                                  const StatusOr<PublishDecision>& decision) {
+  if (!leads() || leader_->incarnation != incarnation) return;
+  if (!decision.ok()) {
+    if (ReasonOf(decision.status()) == "STALE_LEADER") StepDown();
+    return;
+  }
+  inputs_.push_back([order, decision = *decision](Core* core, Now now) {
+    core->HandlePublish(order, decision.outcome, decision.artifact, decision.message, now);
+  });
+  ScheduleTurn(0);
 }
 
 }  // namespace swage::sim

@@ -1,6 +1,7 @@
 #include "tests/sim/sim_worker.h"
 
-#include "base/digest.h"
+#include <algorithm>
+#include <utility>
 
 namespace swage::sim {
 namespace {
@@ -8,12 +9,13 @@ namespace {
 constexpr int64_t kCallTimeout = 6 * kSecond, kCallRetry = kSecond / 5;
 
 JobToken Of(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; }
+AttemptToken Of(const JobToken& t) { return {t.incarnation, t.epoch, t.random}; }
 
 Assignment Of(const AssignmentOrder& order) {
   Assignment a;
   a.tenant = order.tenant;
   a.job = order.job;
-  a.token = {order.token.incarnation, order.token.epoch, order.token.random};
+  a.token = Of(order.token);
   a.memory_limit_bytes = order.memory_limit_bytes;
   a.attempt = order.attempt;
   return a;
@@ -21,66 +23,108 @@ Assignment Of(const AssignmentOrder& order) {
 
 }  // namespace
 
-SimWorker::SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts,
-                     FindScheduler find, std::string id, uint64_t bytes, int slots)
-    : world_(world),
-      checker_(checker),
-      artifacts_(artifacts),
-      find_(std::move(find)),
-      id_(std::move(id)),
-      bytes_(bytes),
-      slots_(slots) {}
+SimWorker::SimWorker(WorkerWorld around, WorkerShape shape)
+    : around_(std::move(around)),
+      shape_(std::move(shape)),
+      rng_(around_.world->Stream(shape_.id)),
+      clock_(around_.world),
+      name_(shape_.id) {}
 
 void SimWorker::Later(int64_t delay, std::function<void()> event) {
-  world_->After(delay, [this, boot = boot_, event = std::move(event)] {
+  const int64_t wait = clock_.WorldNanos(std::max<int64_t>(delay, 0));
+  around_.world->After(wait, [this, boot = boot_, event = std::move(event)] {
     if (boot != boot_ || !running_) return;
-    if (world_->now() < stopped_until_) return Later(stopped_until_ - world_->now(), event);
-    event();
+    const int64_t stopped = stopped_until_ - around_.world->now();
+    if (stopped > 0) {
+      around_.world->After(stopped, [this, boot, event] {
+        if (boot == boot_ && running_) Later(0, event);
+      });
+    } else {
+      event();
+    }
   });
 }
 
 void SimWorker::Start() {
   ++boot_;
   running_ = true;
+  stopped_until_ = 0;
   sequence_ = in_call_ = 0;
   news_due_ = false;
   fenced_ = 0;
-  table_ = std::make_unique<SlotTable>(slots_);
+  table_ = std::make_unique<SlotTable>(shape_.slots);
+  table_->LimitMemory(shape_.devices[0].total_bytes);
   lease_ = {};
   runs_.clear();
+  told_.clear();
+  graces_.clear();
+  bad_device_.clear();
+  around_.checker->AddWorker(shape_.id, shape_.devices, shape_.slots);
   Call();
 }
 
-void SimWorker::Crash(int64_t away) {
+void SimWorker::Crash(int64_t away, bool disk_lost) {
   if (!running_) return;
-  world_->Note(id_, " crashes");
+  around_.world->Note(shape_.id, " crashes", disk_lost ? " and loses its disk" : "");
   running_ = false;
-  world_->After(away, [this] { Start(); });
+  if (disk_lost) shape_.id = Cat(name_, "-", ++disks_);
+  around_.world->After(away, [this] { Start(); });
 }
 
 void SimWorker::Stop(int64_t nanos) {
   if (!running_) return;
-  world_->Note(id_, " is stopped for ", nanos / kMillisecond, " ms");
-  stopped_until_ = std::max(stopped_until_, world_->now() + nanos);
+  around_.world->Note(shape_.id, " is stopped for ", nanos / kMillisecond, " ms");
+  stopped_until_ = std::max(stopped_until_, around_.world->now() + nanos);
+}
+
+void SimWorker::RefuseFor(int64_t nanos) {
+  refuses_until_ = std::max(refuses_until_, around_.world->now() + nanos);
+}
+
+void SimWorker::SickenDevice(uint64_t number, int64_t nanos) {
+  const size_t device = number % shape_.devices.size();
+  shape_.devices[device].problem = "wrong self-test";
+  around_.world->After(nanos, [this, device] { shape_.devices[device].problem.clear(); });
+}
+
+void SimWorker::Calm() {
+  next_failure_.clear();
+  hold_up_ = refuses_until_ = 0;
+  for (DeviceReport& device : shape_.devices) device.problem.clear();
+  clock_.SetRate(1);
+}
+
+size_t SimWorker::computing() const {
+  return static_cast<size_t>(std::count_if(runs_.begin(), runs_.end(),
+                                           [](const auto& run) { return run.second.computing; }));
 }
 
 WorkerReport SimWorker::Report() const {
   WorkerReport report;
-  report.worker_id = id_;
+  report.worker_id = shape_.id;
   report.boot_id = Cat("boot", boot_);
   report.sequence = sequence_;
-  report.slot_count = slots_;
-  report.methods = {"rtn/1"};
-  report.devices = {{"cpu0", "cpu", "", bytes_}};
+  report.slot_count = shape_.slots;
+  report.methods = shape_.methods;
+  report.features = shape_.features;
+  report.devices = shape_.devices;
+  report.address = shape_.id;
   for (const auto& [token, slot] : table_->slots()) {
     SlotReport& out = report.slots.emplace_back();
     out.tenant = slot.assignment.tenant;
     out.job = slot.assignment.job;
     out.token = Of(token);
     out.progress = {slot.progress.stage, "", slot.progress.fraction, -1, slot.progress.peak_bytes};
-    if (slot.state == SlotState::kReporting) {
-      out.outcome = OutcomeReport{slot.outcome.manifest_digest, slot.outcome.reason, ""};
+    const auto told = told_.find(token);
+    out.started = told != told_.end() && told->second.started;
+    if (const auto run = runs_.find(token); run != runs_.end()) {
+      out.stopping = run->second.stopping;
+      out.checkpoint = run->second.checkpoint;
     }
+    if (slot.state != SlotState::kReporting) continue;
+    out.outcome = OutcomeReport{slot.outcome.manifest_digest, slot.outcome.reason, ""};
+    if (const auto bad = bad_device_.find(token); bad != bad_device_.end())
+      out.outcome->device = bad->second;
   }
   return report;
 }
@@ -88,50 +132,76 @@ WorkerReport SimWorker::Report() const {
 void SimWorker::Call() {
   in_call_ = ++sequence_;
   news_due_ = false;
-  lease_.Sent(world_->now());
-  const uint64_t sequence = sequence_;
-  const auto reply = [this, sequence, boot = boot_](const SimAnswer& answer) {
-    world_->Send(id_, [this, sequence, boot, answer] {
+  lease_.Sent(Now());
+  const NodeId to = around_.schedulers[target_];
+  const auto reply = [this, to, sequence = sequence_, boot = boot_](const SimAnswer& answer) {
+    around_.network->Send(to, shape_.node, [this, sequence, boot, answer] {
       if (boot == boot_) Later(0, [this, sequence, answer] { Answered(sequence, answer); });
     });
   };
-  world_->Send(id_,
-               [this, find = find_, report = Report(), reply, sent = world_->now(), boot = boot_] {
-                 // A call that was given up is cancelled on the connection that carries it: what is
-                 // heard of it is heard soon.
-                 const bool given_up = boot == boot_ && in_call_ != report.sequence;
-                 if (given_up && world_->now() - sent > kSecond) return;
-                 auto scheduler = find();
-                 if (scheduler != nullptr) scheduler->Synchronize(report, reply);
-               });
-  Later(kCallTimeout, [this, sequence] {
-    if (in_call_ == sequence) Answered(sequence, {});
-  });
+  const int64_t sent = around_.world->now();
+  WorkerReport report = Report();
+  const auto arrive = [this, to, report, reply, sent, boot = boot_] {
+    // A call that was given up is cancelled on the connection that carries it: what is heard of it
+    // is heard soon.
+    const bool given_up = boot != boot_ || in_call_ != report.sequence;
+    if (given_up && around_.world->now() - sent > kSecond) return;
+    const auto scheduler = around_.scheduler_at(to);
+    if (scheduler == nullptr) return reply({});
+    scheduler->Synchronize(report, reply);
+  };
+  const bool tells = std::any_of(report.slots.begin(), report.slots.end(),
+                                 [](const SlotReport& slot) { return slot.outcome.has_value(); });
+  if (tells && hold_up_ > 0) {
+    Stop(hold_up_);
+    around_.world->After(std::exchange(hold_up_, 0), arrive);
+  } else {
+    around_.network->Send(shape_.node, to, arrive);
+  }
+  Later(kCallTimeout, [this, sequence = sequence_] { Answered(sequence, {}); });
 }
 
 void SimWorker::Answered(uint64_t sequence, const SimAnswer& answer) {
-  if (in_call_ != sequence) return;  // a call that was given up
+  if (in_call_ != sequence) return;  // a call that was given up, or has been answered
   in_call_ = 0;
   if (!answer.ok) {
-    Later(kCallRetry, [this] {
+    target_ = (target_ + 1) % around_.schedulers.size();
+    return Later(kCallRetry, [this] {
       if (in_call_ == 0) Call();
     });
-    return;
   }
-  if (!answer.superseded && lease_.Answered(answer.lease_ms, world_->now())) {
-    std::vector<Assignment> desired;
-    for (const AssignmentOrder& order : answer.assignments) desired.push_back(Of(order));
-    Execute(table_->Converge(desired));
-    Later(lease_.fence_at() - world_->now(), [this] { CheckFence(); });
+  const SyncAnswer& sync = answer.answer;
+  if (!sync.superseded && lease_.Answered(sync.lease_ms, Now())) {
+    Converge(sync);
+    Later(lease_.fence_at() - Now(), [this] { CheckFence(); });
   }
   if (in_call_ == 0) Call();
 }
 
+void SimWorker::Converge(const SyncAnswer& answer) {
+  std::vector<Assignment> desired;
+  told_.clear();
+  graces_.clear();
+  for (const AssignmentOrder& order : answer.assignments) {
+    desired.push_back(Of(order));
+    told_[Of(order.token)] = order;
+    around_.checker->Told(shape_.id, JobKey(order.tenant, order.job), order.token);
+  }
+  for (const StopOrder& stop : answer.stops)
+    graces_[Of(stop.token)] = stop.grace_ms * kMillisecond;
+  Execute(table_->Converge(desired));
+  for (const auto& [token, order] : told_) {
+    const auto run = runs_.find(token);
+    if (order.started && run != runs_.end() && !run->second.computing) Compute(token);
+  }
+}
+
 void SimWorker::CheckFence() {
   if (table_->slots().empty() || lease_.fence_at() == 0 || fenced_ == lease_.fence_at()) return;
-  if (world_->now() < lease_.fence_at()) return;
+  if (Now() < lease_.fence_at()) return;
   fenced_ = lease_.fence_at();
-  world_->Note(id_, " fences itself");
+  around_.world->Note(shape_.id, " fences itself");
+  graces_.clear();
   Execute(table_->Fence());
 }
 
@@ -141,94 +211,15 @@ void SimWorker::News() {
   const int64_t at = lease_.MayInterruptAt();
   if (at == INT64_MAX) return;
   news_due_ = true;
-  Later(std::max<int64_t>(0, at - world_->now()), [this, sequence = in_call_] {
+  Later(at - Now(), [this, sequence = in_call_] {
     if (in_call_ == sequence) Call();
   });
 }
 
 void SimWorker::Execute(const SlotTable::Actions& actions) {
-  for (const AttemptToken& token : actions.stop) {
-    Later(world_->Between(5 * kMillisecond, kSecond / 2), [this, token] { End(token, {}); });
-  }
+  for (const AttemptToken& token : actions.stop) StopRun(token);
   for (const Assignment& assignment : actions.start) Begin(assignment);
   if (!actions.start.empty() || !actions.stop.empty()) News();
-}
-
-void SimWorker::Begin(const Assignment& assignment) {
-  world_->Note(id_, " starts ", assignment.job, " epoch ", assignment.token.epoch);
-  checker_->Started(id_, JobKey(assignment.tenant, assignment.job), Of(assignment.token));
-  runs_[assignment.token] = assignment;
-  uint64_t reserved = 0;
-  for (const auto& [token, run] : runs_) reserved += run.memory_limit_bytes;
-  if (reserved > bytes_) {
-    for (const auto& [token, run] : runs_) {
-      world_->Note(id_, " has ", run.job, " epoch ", token.epoch, " with ", run.memory_limit_bytes,
-                   " bytes");
-    }
-  }
-  if (reserved > bytes_) world_->Fail(Cat(id_, " runs jobs of ", reserved, " bytes on ", bytes_));
-  const int steps = static_cast<int>(world_->Between(2, 5));
-  // Most are short, some outlast many leases.
-  const int64_t whole = world_->Chance(0.1) ? world_->Between(kMinute, 5 * kMinute)
-                                            : world_->Between(kSecond, 20 * kSecond);
-  Later(whole / steps, [this, token = assignment.token, steps, step = whole / steps] {
-    Work(token, steps - 1, step);
-  });
-}
-
-void SimWorker::Work(const AttemptToken& token, int steps_left, int64_t step) {
-  const auto it = runs_.find(token);
-  if (it == runs_.end()) return;  // ended meanwhile
-  if (steps_left > 0) {
-    SlotProgress progress;
-    progress.stage = Cat("block[", steps_left, "]");
-    progress.fraction = 1.0 / (1 + steps_left);
-    table_->Progress(token, progress);
-    News();
-    return Later(step, [this, token, steps_left, step] { Work(token, steps_left - 1, step); });
-  }
-  if (world_->faults() && world_->Chance(0.12)) {
-    static constexpr const char* kReasons[] = {
-        "CHILD_CRASHED",  "CHILD_KILLED",  "INTERNAL",      "STORE_UNAVAILABLE",
-        "OOM_PREDICTION", "INPUT_CORRUPT", "NEVER_HEARD_OF"};
-    world_->CountFault();
-    return End(token, {"", kReasons[world_->Between(0, 6)], "simulated"});
-  }
-  // Another attempt makes another artifact, so that a doubled result shows.
-  Upload(token, Sha256Of(Cat(it->second.job, world_->rng()(), world_->rng()())).Hex());
-}
-
-void SimWorker::Upload(const AttemptToken& token, const std::string& artifact) {
-  const auto it = runs_.find(token);
-  if (it == runs_.end()) return;
-  if (!lease_.held(world_->now()) || !table_->MayCommit(token)) {
-    return Later(kSecond, [this, token, artifact] {
-      Upload(token, artifact);
-    });  // until it is stopped, or held again
-  }
-  const Assignment& a = it->second;
-  const auto acked = std::make_shared<bool>(false);
-  world_->Send(id_, [this, boot = boot_, artifacts = artifacts_, tenant = a.tenant, job = a.job,
-                     token, artifact, acked] {
-    artifacts->Prepare(tenant, job, Of(token), artifact);
-    world_->Send(id_, [this, boot, token, artifact, acked] {
-      if (boot != boot_) return;
-      Later(0, [this, token, artifact, acked] {
-        if (std::exchange(*acked, true) || !runs_.contains(token)) return;
-        const bool may = lease_.held(world_->now()) && table_->MayCommit(token);
-        End(token, may ? SlotOutcome{artifact, "", ""} : SlotOutcome{"", "LEASE_LOST", ""});
-      });
-    });
-  });
-  Later(3 * kSecond, [this, token, artifact, acked] {
-    if (!*acked) Upload(token, artifact);
-  });
-}
-
-void SimWorker::End(const AttemptToken& token, const SlotOutcome& outcome) {
-  if (runs_.erase(token) == 0) return;
-  Execute(table_->Finished(token, outcome));
-  News();
 }
 
 }  // namespace swage::sim

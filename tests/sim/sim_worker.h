@@ -1,61 +1,109 @@
 // A worker in simulated time: the daemon's own slot table and lease clock, with fake work. It
-// crashes, is stopped and continued, and is cut off.
+// crashes, is stopped and continued, is cut off, loses its disk, refuses work, has devices that
+// fail, and its clock drifts.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/sim/sim_scheduler.h"
+#include "tests/sim/workload.h"
 #include "workers/daemon/lease.h"
 #include "workers/daemon/slot.h"
 
 namespace swage::sim {
 
-using FindScheduler = std::function<std::shared_ptr<SimScheduler>()>;  // null: none answers
+struct WorkerShape {
+  std::string id;
+  NodeId node = 0;
+  int slots = 1;
+  std::vector<DeviceReport> devices;  // the host's memory first
+  std::vector<std::string> methods, features;
+};
+
+struct WorkerWorld {  // what surrounds it
+  World* world = nullptr;
+  Network* network = nullptr;
+  Checker* checker = nullptr;
+  SimArtifacts* artifacts = nullptr;
+  const Workload* workload = nullptr;
+  std::vector<NodeId> schedulers;  // machines; whether a process runs there shows
+  std::function<std::shared_ptr<SimScheduler>(NodeId)> scheduler_at;  // null: none
+  std::shared_ptr<std::map<std::string, int>> checkpoints;  // digest -> steps that are done
+};
 
 class SimWorker {
  public:
-  SimWorker(World* world, Checker* checker, SimArtifactStore* artifacts, FindScheduler find,
-            std::string id, uint64_t bytes, int slots);
+  SimWorker(WorkerWorld around, WorkerShape shape);
 
-  void Start();              // a new boot
-  void Crash(int64_t away);  // and starts again
-  void Stop(int64_t nanos);  // SIGSTOP, SIGCONT
-  const std::string& id() const { return id_; }
+  void Start();                              // a new boot
+  void Crash(int64_t away, bool disk_lost);  // and starts again
+  void Stop(int64_t nanos);                  // SIGSTOP, SIGCONT
+  void FailNextAttempt(const std::string& reason) { next_failure_ = reason; }
+  void RefuseFor(int64_t nanos);
+  void SickenDevice(uint64_t number, int64_t nanos);
+  // The next report that tells of an outcome arrives so late, and the worker stands still meanwhile.
+  void HoldUpNextOutcome(int64_t nanos) { hold_up_ = nanos; }
+  void Drift(double rate) { clock_.SetRate(rate); }
+  void Calm();  // the end of all faults
+  const std::string& id() const { return shape_.id; }
+  size_t computing() const;
 
  private:
+  struct Run {  // a process that exists, wanted or not
+    AssignmentOrder order;
+    bool computing = false, stopping = false;
+    int steps_done = 0;
+    std::string checkpoint;
+  };
   void Later(int64_t delay, std::function<void()> event);  // of this boot, and not while stopped
   void Call();
   void Answered(uint64_t sequence, const SimAnswer& answer);
+  void Converge(const SyncAnswer& answer);
   void Execute(const SlotTable::Actions& actions);
+  void StopRun(const AttemptToken& token);
   void Begin(const Assignment& assignment);
-  void Work(const AttemptToken& token, int steps_left, int64_t step);
+  void Compute(const AttemptToken& token);
+  void Work(const AttemptToken& token);
+  void Done(const AttemptToken& token);
   void End(const AttemptToken& token, const SlotOutcome& outcome);
   void Upload(const AttemptToken& token, const std::string& artifact);
+  void SendPrepare(const AttemptToken& token, const std::string& artifact,
+                   const std::function<void()>& acknowledged);
+  void WriteCheckpoint(Run* run);
+  void CheckMemory();
   void News();
   void CheckFence();
+  const JobSpec& SpecOf(const Run& run) const;
+  int64_t Now() { return clock_.MonotonicNanos(); }
   WorkerReport Report() const;
 
-  World* const world_;
-  Checker* const checker_;
-  SimArtifactStore* const artifacts_;
-  const FindScheduler find_;
-  const std::string id_;
-  const uint64_t bytes_;
-  const int slots_;
+  const WorkerWorld around_;
+  WorkerShape shape_;
+  Rng rng_;
+  SimClock clock_;
+  const std::string name_;
 
-  uint64_t boot_ = 0, sequence_ = 0;
+  uint64_t boot_ = 0, sequence_ = 0, disks_ = 0, digests_ = 0;
   bool running_ = false;
-  int64_t stopped_until_ = 0;
+  int64_t stopped_until_ = 0, refuses_until_ = 0;
+  size_t target_ = 0;     // of around_.schedulers
   uint64_t in_call_ = 0;  // sequence of the call under way; 0: none
   bool news_due_ = false;
+  std::string next_failure_;
+  int64_t hold_up_ = 0;
   std::unique_ptr<SlotTable> table_;
   LeaseClock lease_;
   int64_t fenced_ = 0;
-  std::map<AttemptToken, Assignment> runs_;  // processes that exist, wanted or not
+  std::map<AttemptToken, Run> runs_;
+  std::map<AttemptToken, AssignmentOrder> told_;  // by the last answer
+  std::map<AttemptToken, int64_t> graces_;        // likewise, of what shall stop: nanoseconds
+  std::map<AttemptToken, std::string> bad_device_;
 };
 
 }  // namespace swage::sim

@@ -1,219 +1,175 @@
 #include "tests/sim/simulation.h"
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
-#include <vector>
+#include <utility>
 
-#include "tests/sim/sim_worker.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/injector.h"
 
 namespace swage::sim {
 namespace {
 
-constexpr int kWorkers = 5;
-constexpr uint64_t kGb = 1'000'000'000;
-constexpr double kJobsPerHour = 1200, kFaultsPerHour = 150;
-constexpr int64_t kQuiet =
-    3 * 60 * kMinute;  // after the last fault everything must have ended within this
+// After the last fault everything must have ended within this.
+constexpr int64_t kQuiet = 3 * kHour;
+constexpr int64_t kLook = 5 * kSecond;
+constexpr int64_t kProbeRun = 15 * kSecond, kProbeWait = 10 * kMinute;
 
 class Simulation {
  public:
-  explicit Simulation(const SimOptions& options)
-      : options_(options),
-        world_(options.seed, options.traced),
-        checker_(&world_),
-        state_(&world_, &checker_),
-        artifacts_(&world_, &checker_),
-        lease_ms_(world_.Chance(0.5) ? 10000 : 2000) {}
-
+  explicit Simulation(const SimOptions& options);
   SimResult Run();
 
  private:
-  void AddWorkers();
-  void StartScheduler();
-  std::shared_ptr<SimScheduler> FindScheduler();
-  void Put(const Request& request);
-  void SubmitLoop();
-  void Ask();
-  void FaultLoop();
-  void Fault();
-  void KeepSchedulerLoop();
-  void Quieten();
-  bool RunUntil(int64_t until, bool stop_when_over);
-  int64_t Exponential(double per_hour);
+  void Plan();
+  void RunFor(int64_t nanos);
+  bool RunUntilOver();
+  void ResumePaused();
+  void AddProbes();
+  void Probe(size_t from, size_t to);
+  SimResult Result();
 
   const SimOptions options_;
   World world_;
-  Checker checker_;
-  SimStateStore state_;
-  SimArtifactStore artifacts_;
-  const int64_t lease_ms_;
-  std::vector<std::shared_ptr<SimScheduler>> schedulers_;
-  std::vector<std::unique_ptr<SimWorker>> workers_;
-  std::vector<std::string> jobs_;
-  uint64_t requests_ = 0;
-  int scheduler_count_ = 0;
+  Workload workload_;
+  std::vector<ClientAct> acts_;
+  std::vector<Fault> injected_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Injector> injector_;
+  size_t first_probe_ = 0;
+  int64_t quiet_from_ = 0;
 };
 
-int64_t Simulation::Exponential(double per_hour) {
-  return static_cast<int64_t>(-std::log(1.0 - world_.rng().UniformDouble()) * 3600.0 / per_hour *
-                              kSecond) +
-         1;
+Simulation::Simulation(const SimOptions& options)
+    : options_(options),
+      world_(options.seed, options.traced),
+      workload_(DrawWorkload(world_, options.hours, options.jobs_per_hour)) {
+  acts_ = options.acts.value_or(workload_.acts);
+  // Places for the probes, before anything keeps a pointer.
+  first_probe_ = workload_.jobs.size();
+  workload_.jobs.resize(first_probe_ + 64);
+  cluster_ = std::make_unique<Cluster>(&world_, &workload_);
+  injector_ = std::make_unique<Injector>(cluster_.get());
 }
 
-void Simulation::AddWorkers() {
-  for (int i = 0; i < kWorkers; ++i) {
-    const uint64_t bytes = (i == 0 ? 16 : 4 + world_.rng().Uniform(12)) * kGb;
-    workers_.push_back(std::make_unique<SimWorker>(
-        &world_, &checker_, &artifacts_, [this] { return FindScheduler(); }, Cat("worker", i),
-        bytes, static_cast<int>(world_.Between(1, 4))));
-    workers_.back()->Start();
+void Simulation::Plan() {
+  for (const ClientAct& act : acts_) {
+    world_.After(act.at, [this, act] { cluster_->clients().Do(act); });
+  }
+  const std::vector<Fault> faults = options_.faults.value_or(
+      DrawFaults(world_, options_.hours, options_.profile, cluster_->lease_nanos()));
+  for (const Fault& fault : faults) {
+    world_.After(fault.at, [this, fault] {
+      if (!world_.faults()) return;
+      injected_.push_back(fault);
+      injector_->Inject(fault);
+    });
   }
 }
 
-void Simulation::StartScheduler() {
-  auto scheduler = std::make_shared<SimScheduler>(&world_, Cat("scheduler", ++scheduler_count_),
-                                                  &state_, &artifacts_, lease_ms_);
-  schedulers_.push_back(scheduler);
-  scheduler->Start();
-}
-
-// Whichever lives; while two do, a worker may still reach the old one.
-std::shared_ptr<SimScheduler> Simulation::FindScheduler() {
-  std::erase_if(schedulers_, [](const auto& s) { return !s->alive(); });
-  if (schedulers_.empty()) return nullptr;
-  return schedulers_[world_.rng().Uniform(schedulers_.size())];
-}
-
-void Simulation::Put(const Request& request) {
-  std::string number = Cat(++requests_);
-  number.insert(0, 12 - number.size(), '0');
-  const std::string key = RequestKey(request.tenant, number);
-  Transaction t;
-  t.writes.push_back({key, 0, ToJson(request)});
-  t.events.push_back({std::string(kRequestStream), key});
-  if (state_.Apply(t) == ApplyResult::kOk && request.kind == "create") {
-    checker_.Accepted(JobKey(request.tenant, request.job_id));
+void Simulation::RunFor(int64_t nanos) {
+  const int64_t until = world_.now() + nanos;
+  bool reached = false;
+  world_.After(nanos, [&reached] { reached = true; });
+  while (!reached && world_.now() <= until && world_.violation().empty() && world_.Step()) {
   }
 }
 
-void Simulation::SubmitLoop() {
-  world_.After(Exponential(kJobsPerHour), [this] {
-    if (!world_.faults()) return;
-    std::string id = Cat(jobs_.size());
-    id = Cat("job", std::string(6 - id.size(), '0'), id);
-    jobs_.push_back(id);
-    Request request;
-    request.kind = "create";
-    request.tenant = request.job.tenant = "t";
-    request.job_id = request.job.id = id;
-    request.job.priority = static_cast<int>(world_.Between(-1, 1));
-    request.job.shape.methods = {"rtn"};
-    request.job.shape.host_bytes = static_cast<uint64_t>(world_.Between(1, 6)) * kGb;
-    request.job.create_unix_nanos = world_.now();
-    Put(request);
-    if (world_.Chance(0.25)) Ask();
-    SubmitLoop();
-  });
-}
-
-// Somebody changes their mind about one of the last jobs.
-void Simulation::Ask() {
-  static constexpr const char* kKinds[] = {"cancel", "cancel", "pause",
-                                           "resume", "retry",  "delete"};
-  const uint64_t back = world_.rng().Uniform(std::min<uint64_t>(jobs_.size(), 30));
-  Request request;
-  request.kind = kKinds[world_.Between(0, 5)];
-  request.tenant = "t";
-  request.job_id = jobs_[jobs_.size() - 1 - back];
-  world_.Note("client asks to ", request.kind, " ", request.job_id);
-  Put(request);
-}
-
-void Simulation::FaultLoop() {
-  world_.After(Exponential(kFaultsPerHour), [this] {
-    if (!world_.faults()) return;
-    Fault();
-    FaultLoop();
-  });
-}
-
-void Simulation::Fault() {
-  world_.CountFault();
-  SimWorker& worker = *workers_[world_.rng().Uniform(workers_.size())];
-  const bool longer = world_.Chance(0.5);  // than a lease, or not
-  const int64_t lease = lease_ms_ * kMillisecond;
-  const int64_t time =
-      longer ? world_.Between(lease, 4 * lease) : world_.Between(kMillisecond, lease);
-  switch (world_.Between(0, 5)) {
-    case 0:
-    case 1: return worker.Crash(time);
-    case 2: return worker.Stop(time);
-    case 3: {
-      world_.Note(worker.id(), " is cut off for ", time / kMillisecond, " ms");
-      world_.Cut(worker.id(), true);
-      return world_.After(time, [this, id = worker.id()] { world_.Cut(id, false); });
-    }
-    case 4: {
-      world_.Note("kill -9 of every scheduler");
-      for (const auto& scheduler : schedulers_) scheduler->Kill();
-      return;
-    }
-    case 5: {
-      world_.Note("a second scheduler starts");
-      return StartScheduler();
-    }
-  }
-}
-
-void Simulation::KeepSchedulerLoop() {
-  if (FindScheduler() == nullptr) StartScheduler();
-  world_.After(world_.Between(kSecond / 10, 5 * kSecond), [this] { KeepSchedulerLoop(); });
-}
-
-// The last fault is over: what is paused is resumed, again and again, as a request may still be on
-// its way.
-void Simulation::Quieten() {
-  world_.SetFaults(false);
-  for (const auto& [key, record] : checker_.records()) {
-    if (record.state == JobState::kPaused)
-      Put({"resume", record.job.tenant, record.job.id, "", {}});
-  }
-}
-
-bool Simulation::RunUntil(int64_t until, bool stop_when_over) {
-  int64_t next_look = world_.now();
+bool Simulation::RunUntilOver() {
+  const int64_t until = world_.now() + kQuiet;
   while (world_.now() < until && world_.violation().empty()) {
-    if (!world_.Step()) return false;
-    if (!stop_when_over || world_.now() < next_look) continue;
-    next_look = world_.now() + 10 * kSecond;
-    if (checker_.AllOver()) return true;
-    Quieten();
+    if (cluster_->checker().AllOver()) return true;
+    ResumePaused();
+    RunFor(kLook);
   }
   return false;
 }
 
+void Simulation::ResumePaused() {
+  for (const auto& [key, job] : cluster_->checker().jobs()) {
+    if (job.recorded && job.state == JobState::kPaused)
+      cluster_->clients().Ask("resume", job.tenant, std::string(SplitKey(key).name));
+  }
+}
+
+// Is everything free again? As many small jobs as there are slots must all run at once, then one
+// that needs all of the largest worker.
+void Simulation::AddProbes() {
+  RunFor(kMinute);  // who was away is back
+  size_t next = first_probe_;
+  for (const WorkerShape& shape : cluster_->shapes()) {
+    for (int i = 0; i < shape.slots; ++i)
+      workload_.jobs[next++] = SmallJob("t0", kGb, kProbeRun);
+  }
+  Probe(first_probe_, next);
+  workload_.jobs[next] = SmallJob("t0", cluster_->shapes()[0].devices[0].total_bytes, kSecond);
+  Probe(next, next + 1);
+}
+
+void Simulation::Probe(size_t from, size_t to) {
+  for (size_t i = from; i < to; ++i) {
+    cluster_->clients().Do({0, "submit", static_cast<int>(i)});
+  }
+  const int64_t until = world_.now() + kProbeWait;
+  size_t most = 0;
+  while (world_.violation().empty() && world_.now() < until) {
+    if (!world_.Step()) break;
+    size_t running = 0;
+    for (const auto& worker : cluster_->workers()) running += worker->computing();
+    most = std::max(most, running);
+    if (most == to - from && running == 0) break;
+  }
+  if (most < to - from) {
+    world_.Fail("leak", Cat("when all was over, ", to - from,
+                            " jobs that fit together were submitted, and at most ", most,
+                            " ran at once"));
+  }
+  RunFor(kLook);
+}
+
 SimResult Simulation::Run() {
-  state_.OnEvents([this] {
-    for (const auto& scheduler : schedulers_) scheduler->Wake();
-  });
-  KeepSchedulerLoop();
-  AddWorkers();
-  SubmitLoop();
-  FaultLoop();
-  RunUntil(world_.now() + static_cast<int64_t>(options_.hours * 60 * kMinute), false);
-  Quieten();
-  RunUntil(world_.now() + kQuiet, true);
-  if (world_.violation().empty()) checker_.CheckEnd();
-  SimResult result{world_.violation(),
-                   checker_.accepted(),
-                   world_.fault_count(),
-                   world_.steps(),
-                   0,
-                   static_cast<double>(world_.now()) / (60.0 * kMinute),
-                   world_.trace()};
-  for (const auto& [key, record] : checker_.records())
-    result.succeeded += record.state == JobState::kSucceeded;
+  Plan();
+  cluster_->Start();
+  RunFor(static_cast<int64_t>(options_.hours * static_cast<double>(kHour)));
+  world_.EndFaults();
+  cluster_->Calm();
+  world_.Note("the last fault is over");
+  quiet_from_ = world_.now();
+  const bool over = RunUntilOver();
+  const int64_t quiet = world_.now() - quiet_from_;
+  if (over) AddProbes();
+  SimResult result = Result();
+  result.quiet_nanos = quiet;
+  if (options_.planted_rule && options_.planted_rule(result))
+    result.violation = {"planted", "by the test", world_.now()};
+  return result;
+}
+
+SimResult Simulation::Result() {
+  Checker& checker = cluster_->checker();
+  if (world_.violation().empty()) checker.CheckEnd(&cluster_->state().records());
+  SimResult result;
+  result.violation = world_.violation();
+  result.jobs = checker.acknowledged();
+  result.faults = injector_->count();
+  result.disturbed_messages = cluster_->network().disturbed();
+  result.steps = world_.steps();
+  for (const auto& [key, job] : checker.jobs()) {
+    result.succeeded += job.recorded && job.state == JobState::kSucceeded;
+    result.failed += job.recorded && job.state == JobState::kFailed;
+    result.cancelled += job.recorded && job.state == JobState::kCancelled;
+  }
+  result.lost_writes = cluster_->state().lost_writes();
+  result.vanished = checker.vanished();
+  result.preemptions = checker.preemptions();
+  result.gangs = checker.gangs();
+  result.shared = checker.shared();
+  result.slot_seconds = checker.slot_seconds();
+  result.nanos = world_.now();
+  result.trace = world_.trace();
+  result.injected = injected_;
+  result.acts = acts_;
+  result.workload = workload_;
   return result;
 }
 

@@ -7,25 +7,54 @@
 namespace swage::sim {
 namespace {
 
+SimOptions Of(uint64_t seed, double hours, bool traced) {
+  SimOptions options;
+  options.seed = seed;
+  options.hours = hours;
+  options.traced = traced;
+  return options;
+}
+
 TEST(Simulation, ASeedReproducesExactly) {
   SetLogLevel(LogLevel::kError);
   for (uint64_t seed : {3, 4}) {
-    const SimResult first = Simulate({seed, 0.05, true}), again = Simulate({seed, 0.05, true});
+    const SimResult first = Simulate(Of(seed, 0.05, true)), again = Simulate(Of(seed, 0.05, true));
     EXPECT_EQ(first.steps, again.steps);
     EXPECT_EQ(first.trace, again.trace);
     // What is written down does not change what happens.
-    EXPECT_EQ(Simulate({seed, 0.05, false}).steps, first.steps);
+    EXPECT_EQ(Simulate(Of(seed, 0.05, false)).steps, first.steps);
   }
-  EXPECT_NE(Simulate({3, 0.05, false}).steps, Simulate({4, 0.05, false}).steps);
+  EXPECT_NE(Simulate(Of(3, 0.05, false)).steps, Simulate(Of(4, 0.05, false)).steps);
+}
+
+TEST(Simulation, TheSamePlanGivesTheSameHistory) {
+  SetLogLevel(LogLevel::kError);
+  SimOptions options = Of(6, 0.05, true);
+  const SimResult first = Simulate(options);
+  options.faults = first.injected;
+  options.acts = first.acts;
+  EXPECT_EQ(Simulate(options).trace, first.trace);
 }
 
 TEST(Simulation, ItIsHardEnough) {
   SetLogLevel(LogLevel::kError);
-  const SimResult result = Simulate({5, 0.2, false});
-  EXPECT_EQ(result.violation, "");
-  EXPECT_GE(result.jobs, 200u);   // 1000 an hour
-  EXPECT_GE(result.faults, 20u);  // 100 an hour
+  SimOptions options = Of(5, 0.4, false);
+  options.profile = FaultProfile::kLight;
+  const SimResult result = Simulate(options);
+  EXPECT_EQ(result.violation.what, "");
+  EXPECT_GE(result.jobs, 400u);   // 1000 an hour
+  EXPECT_GE(result.faults, 40u);  // 100 an hour
   EXPECT_GE(result.succeeded, result.jobs / 2);
+}
+
+TEST(Simulation, WithoutFaultsNothingIsLostAndNearlyAllSucceed) {
+  SetLogLevel(LogLevel::kError);
+  SimOptions options = Of(8, 0.1, false);
+  options.profile = FaultProfile::kNone;
+  const SimResult result = Simulate(options);
+  EXPECT_EQ(result.violation.what, "");
+  EXPECT_EQ(result.faults + result.disturbed_messages + result.lost_writes + result.vanished, 0u);
+  EXPECT_GE(result.succeeded, result.jobs * 8 / 10);
 }
 
 }  // namespace

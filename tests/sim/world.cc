@@ -1,45 +1,51 @@
 #include "tests/sim/world.h"
 
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/digest.h"
+
 namespace swage::sim {
 namespace {
 
-constexpr size_t kTraceLines = 500;
-constexpr double kLoss = 0.01, kDouble = 0.01, kSlow = 0.01;
+constexpr size_t kTraceLines = 200;
 
 }  // namespace
 
+int64_t Between(Rng* rng, int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(rng->Uniform(static_cast<uint64_t>(high - low + 1)));
+}
+
+bool Chance(Rng* rng, double probability) { return rng->UniformDouble() < probability; }
+
+int64_t NextOf(Rng* rng, double per_hour) {
+  const double hours = -std::log(1.0 - rng->UniformDouble()) / per_hour;
+  return static_cast<int64_t>(hours * static_cast<double>(kHour)) + 1;
+}
+
+Rng World::Stream(std::string_view name) const { return Rng(seed_, Xxh3_128(name).low); }
+
+void World::After(int64_t delay, std::function<void()> event) {
+  events_.push_back({now_ + std::max<int64_t>(delay, 0), next_++, std::move(event)});
+  std::push_heap(events_.begin(), events_.end(), Later);
+}
+
 bool World::Step() {
   if (events_.empty()) return false;
-  Event event = events_.top();
-  events_.pop();
+  std::pop_heap(events_.begin(), events_.end(), Later);
+  const Event event = std::move(events_.back());
+  events_.pop_back();
   now_ = event.at;
   ++steps_;
   event.run();
   return true;
 }
 
-void World::Send(const std::string& node, const std::function<void()>& deliver) {
-  if (cut_.contains(node)) return;
-  if (!faults_) return After(Between(kMillisecond / 2, 20 * kMillisecond), deliver);
-  if (Chance(kLoss)) return CountFault();
-  const int copies = Chance(kDouble) ? 2 : 1;
-  for (int i = 0; i < copies; ++i) {
-    // Now and then so late that leases have ended meanwhile.
-    const bool slow = Chance(kSlow);
-    if (slow || i > 0) CountFault();
-    After(slow ? Between(kSecond, kMinute) : Between(kMillisecond / 2, 40 * kMillisecond), deliver);
-  }
-}
-
-void World::SetFaults(bool on) {
-  faults_ = on;
-  if (!on) cut_.clear();
-}
-
-void World::Fail(const std::string& what) {
+void World::Fail(std::string_view rule, const std::string& what) {
   if (!violation_.empty()) return;
-  violation_ = what;
-  if (traced_) AddNote(Cat("VIOLATION: ", what));
+  violation_ = {std::string(rule), what, now_};
+  Note("VIOLATION of ", rule, ": ", what);
 }
 
 void World::AddNote(const std::string& text) {
