@@ -31,7 +31,7 @@ Status PrepareModel(Job* job) {
   SWAGE_ASSIGN_OR_RETURN(job->original, Model::Open(job->env, job->request.model_dir));
   const ModelConfig& config = job->original->config();
   if (!config.quantization_json.empty()) {
-    return InvalidInput("MODEL_ALREADY_QUANTIZED",
+    return InvalidInput("ALREADY_QUANTIZED",
                         Cat(job->request.model_dir, " has a quantization_config"),
                         "start from the original, dense model");
   }

@@ -65,7 +65,7 @@ TEST_F(BadInputTest, AnArtifactIsNoOriginal) {
   ASSERT_TRUE(RunRecipe(Env::Posix(), request, {}).ok());
   EngineRequest again = Request(kInt4, "again");
   again.model_dir = request.out_dir;
-  EXPECT_EQ(ReasonOf(Run(again)), "MODEL_ALREADY_QUANTIZED");
+  EXPECT_EQ(ReasonOf(Run(again)), "ALREADY_QUANTIZED");
   EXPECT_EQ(ReasonOf(RunRecipe(Env::Posix(), request, {}).status()), "OUT_DIR_EXISTS");
 }
 
