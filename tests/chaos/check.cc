@@ -177,6 +177,7 @@ class Checker {
     for (const AttemptView& attempt : job.attempts) {
       if (attempt.epoch <= last) Violation(entry, Cat("epoch ", attempt.epoch, " after ", last));
       last = attempt.epoch;
+      ++found_.attempts_by_reason[attempt.reason.empty() ? "done" : attempt.reason];
     }
     const int attempts = static_cast<int>(job.attempts.size());
     found_.attempts += attempts;

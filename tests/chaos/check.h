@@ -1,6 +1,7 @@
 // After the faults: does everything that was acknowledged hold?
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct Findings {
   int undone_cancels = 0; // the cancel went with it
   int late_cancels = 0;   // the result was decided already
   int attempts = 0, most_attempts = 0, downloads = 0, events = 0;
+  std::map<std::string, int> attempts_by_reason;  // how they ended
   std::vector<std::string> violations;
   std::vector<std::string> bad_jobs;  // request ids that a violation names
 };

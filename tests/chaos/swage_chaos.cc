@@ -97,7 +97,9 @@ class Chaos {
                 static_cast<unsigned long long>(load_->doubled()));
     std::printf("%d attempts, at most %d for one job; %d jobs retried after their budget; %d cancels came too late\n",
                 found.attempts, found.most_attempts, found.again, found.late_cancels);
-    std::printf("%d results downloaded and equal to those of undisturbed runs; %d events read\n", found.downloads, found.events);
+    std::printf("how attempts ended:");
+    for (const auto& [reason, times] : found.attempts_by_reason) std::printf(" %s=%d", reason.c_str(), times);
+    std::printf("\n%d results downloaded and equal to those of undisturbed runs; %d events read\n", found.downloads, found.events);
     if (options_.redis) {
       std::printf("lost with Redis's last second: %d jobs (made again by the same request id), %d cancels; %zu kills of Redis\n",
                   found.lost_suffix, found.undone_cancels, redis_kills_.size());
