@@ -56,7 +56,7 @@ class Checker {
       if (job->state != "SUCCEEDED" && store_.Get(entry.name).ok()) {
         Violation(entry, Cat("is ", job->state, " and has an artifact"));
       }
-      ended_[entry.name] = *job;
+      found_.ended[entry.name] = *job;
     }
     CheckStore();
     return std::move(found_);
@@ -229,8 +229,8 @@ class Checker {
       }
       if (artifact.job.empty() || artifact.kind == "checkpoint") continue;
       const std::string name = StartsWith(artifact.job, "jobs/") ? artifact.job : Cat("jobs/", artifact.job);
-      const auto job = ended_.find(name);
-      if (job == ended_.end()) continue;  // one of the undisturbed runs
+      const auto job = found_.ended.find(name);
+      if (job == found_.ended.end()) continue;  // one of the undisturbed runs
       if (++made[name] > 1) found_.violations.push_back(Cat(name, " has more than one artifact"));
       if (job->second.artifact != artifact.id || job->second.state != "SUCCEEDED") {
         found_.violations.push_back(Cat("artifact ", artifact.id, " is visible, but ", name, " is ", job->second.state,
@@ -244,7 +244,6 @@ class Checker {
   const std::unique_ptr<JobClient> client_;
   ArtifactClient store_;
   Findings found_;
-  std::map<std::string, JobView> ended_;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ struct Findings {
   int late_cancels = 0;   // the result was decided already
   int attempts = 0, most_attempts = 0, downloads = 0, events = 0;
   std::map<std::string, int> attempts_by_reason;  // how they ended
+  std::map<std::string, JobView> ended;              // by name
   std::vector<std::string> violations;
   std::vector<std::string> bad_jobs;  // request ids that a violation names
 };

@@ -2,25 +2,18 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
+#include <thread>
 
 #include "base/env.h"
 
 namespace swage::chaos {
 namespace {
 
-constexpr auto kReadyWithin = std::chrono::seconds(30);
-constexpr int kStartTries = 50;
-
-// Set by the thread that reads a process's output.
-struct Ready {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool ready = false;
-};
+constexpr auto kReadyWithin = std::chrono::seconds(60);
+constexpr auto kAgainAfter = std::chrono::milliseconds(200);
 
 std::string InPath(const char* program) {
   const char* path = std::getenv("PATH");
@@ -33,15 +26,24 @@ std::string InPath(const char* program) {
 
 }  // namespace
 
+struct Cluster::Part {
+  std::unique_ptr<Process> process;
+  std::chrono::steady_clock::time_point spawned;
+  std::atomic<bool> ready{false};
+};
+
 StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const ClusterOptions& options) {
   std::unique_ptr<Cluster> cluster(new Cluster(options));
   cluster->control_port_ = FreePort();
-  for (const std::string& part : cluster->parts()) SWAGE_RETURN_IF_ERROR(cluster->Restart(part));
+  for (const std::string& part : cluster->parts()) {
+    SWAGE_RETURN_IF_ERROR(cluster->Spawn(part));
+    SWAGE_RETURN_IF_ERROR(cluster->AwaitReady());
+  }
   return cluster;
 }
 
 Cluster::~Cluster() {
-  for (const std::string& worker : workers()) processes_.erase(worker);
+  for (const std::string& worker : workers()) up_.erase(worker);
 }
 
 std::vector<std::string> Cluster::workers() const {
@@ -90,54 +92,76 @@ std::vector<std::string> Cluster::Command(const std::string& part) const {
           "--slots", Cat(options_.slots), "--threads", "1"};
 }
 
-Status Cluster::Restart(const std::string& part) {
-  std::map<std::string, std::string> environment = {{"SWAGE_RPC_FAULTS", "@" + FaultFile(part)}};
-  if (StartsWith(part, "worker") && !options_.hold.empty()) environment["SWAGE_HOLD"] = options_.hold;
-  for (int i = 0; i < kStartTries; ++i) {  // it ends at once while, say, its port is still another's
-    auto ready = std::make_shared<Ready>();
-    auto process = Process::Spawn(Command(part), environment, log(part), [ready](const std::string& line) {
-      if (line.find("eady") == std::string::npos) return;  // "swage-store ready: ...", Redis's "Ready to accept"
-      std::lock_guard lock(ready->mutex);
-      ready->ready = true;
-      ready->changed.notify_all();
-    });
-    SWAGE_RETURN_IF_ERROR(process.status());
-    processes_[part] = *std::move(process);
-    const auto give_up = std::chrono::steady_clock::now() + kReadyWithin;
-    std::unique_lock lock(ready->mutex);
-    while (!ready->ready && processes_[part]->Running() && std::chrono::steady_clock::now() < give_up) {
-      ready->changed.wait_for(lock, std::chrono::milliseconds(20));
-    }
-    if (ready->ready) return absl::OkStatus();
+Status Cluster::Spawn(const std::string& name) {
+  std::map<std::string, std::string> environment = {{"SWAGE_RPC_FAULTS", "@" + FaultFile(name)}};
+  if (StartsWith(name, "worker") && !options_.hold.empty()) environment["SWAGE_HOLD"] = options_.hold;
+  auto part = std::make_shared<Part>();
+  // "swage-store ready: ...", Redis's "Ready to accept connections".
+  SWAGE_ASSIGN_OR_RETURN(part->process,
+                         Process::Spawn(Command(name), environment, log(name), [weak = std::weak_ptr(part)](const std::string& line) {
+                           const auto part = weak.lock();
+                           if (part != nullptr && line.find("eady") != std::string::npos) part->ready = true;
+                         }));
+  part->spawned = std::chrono::steady_clock::now();
+  up_[name] = std::move(part);
+  return absl::OkStatus();
+}
+
+void Cluster::Supervise() {
+  for (const std::string& name : parts()) {
+    const auto it = up_.find(name);
+    if (it == up_.end()) continue;  // down
+    Part& part = *it->second;
+    if (part.process->Running() || std::chrono::steady_clock::now() - part.spawned < kAgainAfter) continue;
+    const int code = part.process->Wait();
+    if (code >= 128) crashes_.push_back(Cat(name, " ended with signal ", code - 128, "; see its log"));
+    refused_starts_ += !part.ready;
+    SWAGE_CHECK(Spawn(name).ok(), name);
   }
-  return Internal(Cat(part, " does not start; see ", log(part)));
+}
+
+Status Cluster::AwaitReady() {
+  const auto give_up = std::chrono::steady_clock::now() + kReadyWithin;
+  while (true) {
+    Supervise();
+    std::string missing;
+    for (const auto& [name, part] : up_) {
+      if (!part->ready) missing = name;
+    }
+    if (missing.empty()) return absl::OkStatus();
+    if (std::chrono::steady_clock::now() > give_up) {
+      const auto said = ReadFile(Env::Posix(), log(missing), 64 << 20);
+      const std::string text = said.ok() ? *said : "";
+      return Internal(Cat(missing, " does not start: ", text.substr(text.size() > 2000 ? text.size() - 2000 : 0)));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 void Cluster::Signal(const std::string& part, int signal, bool children) {
-  const auto it = processes_.find(part);
-  if (it == processes_.end()) return;
+  const auto it = up_.find(part);
+  if (it == up_.end()) return;
   if (children) {
     for (const pid_t pid : Children(part)) kill(pid, signal);
   }
-  it->second->Signal(signal);
+  it->second->process->Signal(signal);
 }
 
 std::vector<pid_t> Cluster::Children(const std::string& worker) const {
-  const auto it = processes_.find(worker);
-  return it == processes_.end() ? std::vector<pid_t>() : DescendantsWith(it->second->pid(), "__job");
+  const auto it = up_.find(worker);
+  return it == up_.end() ? std::vector<pid_t>() : DescendantsWith(it->second->process->pid(), "__job");
 }
 
 void Cluster::Kill(const std::string& part) {
-  const auto it = processes_.find(part);
-  if (it == processes_.end()) return;
-  it->second->Signal(SIGKILL);
-  it->second->Wait();
-  processes_.erase(it);
+  const auto it = up_.find(part);
+  if (it == up_.end()) return;
+  it->second->process->Signal(SIGKILL);
+  it->second->process->Wait();
+  up_.erase(it);
 }
 
-bool Cluster::Running(const std::string& part) {
-  const auto it = processes_.find(part);
-  return it != processes_.end() && it->second->Running();
+void Cluster::Raise(const std::string& part) {
+  if (!up_.contains(part)) SWAGE_CHECK(Spawn(part).ok(), part);
 }
 
 std::string Cluster::FaultFile(const std::string& part) const { return JoinPath(options_.data_dir, part + ".faults"); }
@@ -156,11 +180,11 @@ Status Cluster::StopAll() {
   std::vector<std::string> names = parts();
   Status status;
   for (auto name = names.rbegin(); name != names.rend(); ++name) {  // workers first, Redis last
-    const auto it = processes_.find(*name);
-    if (it == processes_.end()) continue;
-    it->second->Signal(SIGTERM);
-    const int code = it->second->Wait();
-    processes_.erase(it);
+    const auto it = up_.find(*name);
+    if (it == up_.end()) continue;
+    it->second->process->Signal(SIGTERM);
+    const int code = it->second->process->Wait();
+    up_.erase(it);
     if (code != 0 && status.ok()) status = Internal(Cat(*name, " ended with ", code, " after SIGTERM; see ", log(*name)));
   }
   return status;

@@ -33,9 +33,14 @@ class Cluster {
   // Sends the signal to the part's own process, with `children` to the jobs' processes below it too.
   void Signal(const std::string& part, int signal, bool children = false);
   std::vector<pid_t> Children(const std::string& worker) const;
-  void Kill(const std::string& part);       // kill -9, and waits for its end
-  Status Restart(const std::string& part);  // returns when it is ready
-  bool Running(const std::string& part);
+  void Kill(const std::string& part);   // kill -9, and waits for its end; it stays down
+  void Raise(const std::string& part);  // started again; does not wait until it is ready
+  // Starts again what has ended of itself, as a service manager would: a scheduler, say, that found no state store.
+  // What was ended by a signal that is none of ours is remembered in crashes().
+  void Supervise();
+  Status AwaitReady();  // all parts that are not down
+  const std::vector<std::string>& crashes() const { return crashes_; }
+  int refused_starts() const { return refused_starts_; }  // ended before they were ready
 
   // The RPC faults of what the part calls (services/kit/faults.h), from now on; "" = none.
   void SetFaults(const std::string& part, const std::string& faults);
@@ -47,12 +52,16 @@ class Cluster {
 
  private:
   explicit Cluster(const ClusterOptions& options) : options_(options) {}
+  Status Spawn(const std::string& part);
   std::vector<std::string> Command(const std::string& part) const;
   std::string StateUri() const;
 
   const ClusterOptions options_;
   int control_port_ = 0;
-  std::map<std::string, std::unique_ptr<Process>> processes_;
+  struct Part;
+  std::map<std::string, std::shared_ptr<Part>> up_;
+  std::vector<std::string> crashes_;
+  int refused_starts_ = 0;
 };
 
 }  // namespace swage::chaos

@@ -51,6 +51,12 @@ struct Due {
   std::string part;  // that it was done to
 };
 
+// A worker that was killed, and what ran on it.
+struct WorkerKill {
+  int64_t unix_nanos = 0;
+  std::vector<std::string> jobs;
+};
+
 class Chaos {
  public:
   explicit Chaos(const Options& options) : options_(options), rng_(options.seed), dir_("swage-chaos") {}
@@ -113,6 +119,11 @@ class Chaos {
                   static_cast<long long>(takeovers_ms_.back()));
       good = good && takeovers_ms_.back() <= kTakeoverMs;
     }
+    PrintRestarts(found);
+    std::printf("%d starts were given up, as what the part needs was not there; started again until it was\n",
+                cluster_->refused_starts());
+    for (const std::string& text : cluster_->crashes()) std::printf("VIOLATION: %s\n", text.c_str());
+    good = good && cluster_->crashes().empty();
     for (const std::string& text : found.violations) std::printf("VIOLATION: %s\n", text.c_str());
     for (const std::string& id : found.bad_jobs) TellStory(id);
     if (good) {
@@ -138,17 +149,19 @@ class Chaos {
       const auto next = std::min_element(due.begin(), due.end(), [](const Due& a, const Due& b) { return a.at < b.at; });
       if (next->at > load_->Now()) {
         SleepMs(kTickMs);
+        cluster_->Supervise();
         LookForLeader();
         continue;
       }
       Due now = *next;
       due.erase(next);
       if (now.end) {
-        SWAGE_RETURN_IF_ERROR(EndFault(now));
+        EndFault(now);
       } else if (BeginFault(round, &now)) {
         due.push_back({load_->Now() + now.fault.for_ms, true, now.fault, now.part});
       }
     }
+    SWAGE_RETURN_IF_ERROR(cluster_->AwaitReady());
     AwaitTakeover();
     SleepMs(kSettleMs);
     return absl::OkStatus();
@@ -179,6 +192,7 @@ class Chaos {
     due->part = PartOf(fault);
     if (due->part.empty()) return false;
     Note(round, fault, due->part);
+    if (fault.name == "kill worker" && alone_) NoteKill(due->part);
     const bool leader = fault.target == "leader" && fault.for_ms > options_.lease_ms / 2;
     if (leader && alone_) away_since_ = load_->Now(), away_ = due->part;
     switch (fault.kind) {
@@ -206,22 +220,20 @@ class Chaos {
     return false;
   }
 
-  Status EndFault(const Due& due) {
+  void EndFault(const Due& due) {
     switch (due.fault.kind) {
-      case Fault::Kind::kKill: return cluster_->Restart(due.part);
+      case Fault::Kind::kKill: return cluster_->Raise(due.part);
       case Fault::Kind::kStop:
         if (due.fault.target == "child") {
           for (const pid_t pid : stopped_children_) kill(pid, SIGCONT);
         } else {
           cluster_->Signal(due.part, SIGCONT, due.fault.target == "machine");
         }
-        // The part may have ended meanwhile of its own, as a worker whose state was beyond repair might.
-        return cluster_->Running(due.part) ? absl::OkStatus() : cluster_->Restart(due.part);
+        return;
       case Fault::Kind::kRpc:
         for (const std::string& part : cluster_->parts()) cluster_->SetFaults(part, "");
         cluster_->SetFaults("client", "");
     }
-    return absl::OkStatus();
   }
 
   // What the fault meets: the stages of the jobs that run, of a worker's only when it is a worker's fault.
@@ -242,6 +254,36 @@ class Chaos {
     ++hits_[fault.name];
     log_.push_back({load_->Now(), Cat("round ", round, ": ", fault.name, " (", part, ") for ", fault.for_ms, " ms; ",
                                       Join(words, " "))});
+  }
+
+  void NoteKill(const std::string& part) {
+    WorkerKill& noted = worker_kills_.emplace_back();
+    noted.unix_nanos = Clock::Real()->UnixNanos();
+    for (const Entry& entry : load_->Running()) {
+      const auto& attempts = entry.seen.attempts;
+      if (!attempts.empty() && attempts.back().worker == cluster_->worker_id(part)) noted.jobs.push_back(entry.name);
+    }
+  }
+
+  // How long after its worker's death a job ran again; of those that nobody paused or cancelled meanwhile.
+  void PrintRestarts(const Findings& found) const {
+    std::vector<int64_t> waits_ms;
+    for (const WorkerKill& noted : worker_kills_) {
+      for (const std::string& name : noted.jobs) {
+        const auto job = found.ended.find(name);
+        if (job == found.ended.end()) continue;
+        const auto& attempts = job->second.attempts;
+        for (size_t i = 0; i + 1 < attempts.size(); ++i) {
+          const bool hit = attempts[i].start_unix_nanos < noted.unix_nanos && attempts[i].end_unix_nanos >= noted.unix_nanos;
+          if (!hit || !StartsWith(attempts[i].reason, "WORKER_")) continue;
+          waits_ms.push_back((attempts[i + 1].start_unix_nanos - noted.unix_nanos) / 1000000);
+        }
+      }
+    }
+    if (waits_ms.empty()) return;
+    std::sort(waits_ms.begin(), waits_ms.end());
+    std::printf("a killed worker's job ran again: %zu times, median %lld ms, longest %lld ms after the kill\n", waits_ms.size(),
+                static_cast<long long>(waits_ms[waits_ms.size() / 2]), static_cast<long long>(waits_ms.back()));
   }
 
   // The scheduler that leads, "" when none does or none can be asked.
@@ -320,6 +362,7 @@ class Chaos {
   std::map<std::string, int> hits_;
   std::vector<std::pair<Milliseconds, std::string>> log_;
   std::vector<Milliseconds> redis_kills_, takeovers_ms_;
+  std::vector<WorkerKill> worker_kills_;
   std::vector<pid_t> stopped_children_;
   bool alone_ = false;
   std::string away_;  // the leader that was taken, until another leads
