@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/text.h"
 #include "services/kit/rpc.h"
+#include "clients/cli/convert.h"
 #include "swage/v1/admin.grpc.pb.h"
 
 namespace swage {
@@ -15,13 +16,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 using Stub = v1::AdminService::Stub;
 
-constexpr int kFirstWaitMs = 20, kLongestWaitMs = 500;
+constexpr int kAdminFirstWaitMs = 20, kAdminLongestWaitMs = 500;
 constexpr int kShownInTop = 1;  // jobs one by one: none is shown, and 0 would mean all
-constexpr uint64_t kNanos = 1'000'000'000;
-
-int64_t Nanos(const google::protobuf::Timestamp& time) {
-  return static_cast<int64_t>(time.seconds() * kNanos) + time.nanos();
-}
 
 WorkerEntry ToView(const v1::WorkerInfo& worker) {
   WorkerEntry view;
@@ -106,7 +102,7 @@ struct AdminClient::State {
   // All calls may be repeated: what they set is set twice to the same.
   Status Retry(const std::function<grpc::Status(Stub*, grpc::ClientContext*)>& call) {
     const auto give_up = SteadyClock::now() + std::chrono::milliseconds(options.patience_ms);
-    int wait_ms = kFirstWaitMs;
+    int wait_ms = kAdminFirstWaitMs;
     while (true) {
       SWAGE_RETURN_IF_ERROR(Connect());
       grpc::ClientContext context;
@@ -116,7 +112,7 @@ struct AdminClient::State {
       if (!Next()) continue;
       if (SteadyClock::now() >= give_up) return Away(status);
       std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
-      wait_ms = std::min(2 * wait_ms, kLongestWaitMs);
+      wait_ms = std::min(2 * wait_ms, kAdminLongestWaitMs);
     }
   }
 

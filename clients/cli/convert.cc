@@ -3,8 +3,6 @@
 namespace swage {
 namespace {
 
-int64_t Nanos(const google::protobuf::Timestamp& time) { return time.seconds() * 1000000000 + time.nanos(); }
-
 ProgressView ToView(const v1::Progress& progress) {
   ProgressView view;
   view.stage = progress.stage();
@@ -28,6 +26,8 @@ AttemptView ToView(const v1::Attempt& attempt) {
 }
 
 }  // namespace
+
+int64_t Nanos(const google::protobuf::Timestamp& time) { return time.seconds() * 1000000000 + time.nanos(); }
 
 PlanView ToView(const v1::Plan& plan) {
   PlanView view;

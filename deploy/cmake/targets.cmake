@@ -5,9 +5,9 @@
 # swage_fuzzer(NAME SRCS f.cc DEPS x CORPUS dir)         libFuzzer with SWAGE_FUZZ, else a ctest that replays the corpus
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
-# With CMAKE_UNITY_BUILD (the quickstart: half the compile time) these keep their files apart: Highway includes each of
+# With CMAKE_UNITY_BUILD (the quickstart and tests/run.sh: half the compile time) these keep their files apart: Highway includes each of
 # its files once per instruction set, and the others have names of their own in unnamed namespaces that would meet.
-set(SWAGE_NO_UNITY swage swage_cli_view swage_codecs swage_kernels swage_leader swage_modelfile swage_state swage_store_core)
+set(SWAGE_NO_UNITY swage_cli_view swage_codecs swage_kernels swage_leader swage_modelfile swage_state swage_store_core)
 
 function(swage_library NAME)
   cmake_parse_arguments(A "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
@@ -22,9 +22,7 @@ function(swage_binary NAME)
   cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${NAME} ${A_SRCS})
   target_link_libraries(${NAME} PRIVATE ${A_DEPS})
-  if(NAME IN_LIST SWAGE_NO_UNITY)
-    set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
-  endif()
+  set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
 endfunction()
 
 function(swage_test NAME)
@@ -37,6 +35,7 @@ function(swage_test NAME)
   endif()
   add_executable(${NAME} ${A_SRCS})
   target_link_libraries(${NAME} PRIVATE ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
   target_compile_options(${NAME} PRIVATE -O1)  # the tests' own code; half of the build's time
   add_test(NAME ${NAME} COMMAND ${NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${NAME} PROPERTIES TIMEOUT ${A_TIMEOUT} LABELS "${A_LABELS}")
