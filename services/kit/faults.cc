@@ -82,7 +82,9 @@ class FaultSource {
   std::chrono::steady_clock::time_point looked_;
 };
 
-// A second sending of a unary call, that nobody waits for. Lives until it is answered.
+// A second sending of a unary call, that nobody waits for. On a thread of its own, and not by a callback: the call may
+// hold the last reference to its channel, and a channel that ends in one of gRPC's callback threads takes the process
+// along (1.51).
 class SecondCall {
  public:
   SecondCall(std::string method, const std::multimap<std::string, std::string>& metadata, grpc::ByteBuffer request)
@@ -91,16 +93,29 @@ class SecondCall {
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(limits::kUnaryDeadlineMs));
   }
   static void Send(std::unique_ptr<SecondCall> call, std::shared_ptr<grpc::ChannelInterface> channel) {
-    SecondCall* const self = call.release();
-    grpc::GenericStub(std::move(channel))
-        .UnaryCall(&self->context_, self->method_, grpc::StubOptions(), &self->request_, &self->response_,
-                   [self](grpc::Status) { delete self; });
+    // Begun here, where the channel is sure to be there; the call keeps it from then on.
+    call->reader_ = grpc::GenericStub(std::move(channel))
+                        .PrepareUnaryCall(&call->context_, call->method_, call->request_, &call->queue_);
+    call->reader_->StartCall();
+    std::thread([call = std::move(call)] {
+      grpc::ByteBuffer response;
+      grpc::Status status;
+      call->reader_->Finish(&response, &status, nullptr);
+      void* tag = nullptr;
+      bool ok = false;
+      call->queue_.Next(&tag, &ok);
+      call->queue_.Shutdown();
+      while (call->queue_.Next(&tag, &ok)) {
+      }
+    }).detach();
   }
 
  private:
   const std::string method_;
+  grpc::CompletionQueue queue_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer request_, response_;
+  grpc::ByteBuffer request_;
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
 };
 
 class FaultInterceptor : public grpc::experimental::Interceptor {
