@@ -318,6 +318,12 @@ bool Core::Withdraw(Job* job, Reason reason, const std::string& gone, int64_t gr
     worker.releasing.push_back({key, member.boot, record.token, member.devices, *delivered,
                                 std::string(ReasonName(reason)),
                                 grace_ms == 0 ? 0 : now.mono_nanos + grace_ms * 1'000'000});
+    if (grace_ms > 0) {
+      Stopping& stopping = stopping_[key];
+      if (stopping.epoch != record.token.epoch) stopping = {record.token.epoch, 0, 0};
+      stopping.until_mono = worker.releasing.back().stop_by_mono;
+      ++stopping.members;
+    }
     wait = true;
   }
   job->members.clear();
@@ -327,6 +333,16 @@ bool Core::Withdraw(Job* job, Reason reason, const std::string& gone, int64_t gr
 
 void Core::Released(const Releasing& entry, Now now) {
   Job* job = Find(entry.job_key);
+  auto stopping = stopping_.find(entry.job_key);
+  if (stopping != stopping_.end() && stopping->second.epoch == entry.token.epoch &&
+      --stopping->second.members == 0) {
+    const int64_t until = stopping->second.until_mono;
+    stopping_.erase(stopping);
+    if (job != nullptr && delayed_.erase({until, entry.job_key}) > 0) {
+      job->not_before_mono = 0;
+      Enqueue(job, now);
+    }
+  }
   if (job == nullptr || job->record.state != JobState::kCancelling ||
       job->record.token != entry.token)
     return;

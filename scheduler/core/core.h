@@ -297,6 +297,12 @@ class Core {
     std::string reason = {};
     int64_t stop_by_mono = 0;  // 0: at once, else with a checkpoint until then
   };
+  // An attempt that was given time to write a checkpoint: the next one waits for it, at most so long.
+  struct Stopping {
+    uint64_t epoch = 0;
+    int64_t until_mono = 0;
+    int members = 0;  // that have not let go
+  };
   struct Reported {
     std::string job_key;
     JobToken token;
@@ -483,6 +489,7 @@ class Core {
   std::map<std::string, std::set<std::string>> dependents_;  // job -> jobs that wait for it
   WaitingJobs waiting_;
   std::set<std::pair<int64_t, std::string>> delayed_;   // not before (monotonic), key
+  std::map<std::string, Stopping> stopping_;            // by key of the job
   std::set<std::pair<int64_t, std::string>> finished_;  // end by the wall clock, key
   std::map<std::pair<std::string, std::string>, Refusal> refusals_;  // class and worker
   std::map<std::string, std::set<std::string>> cached_;              // model -> workers

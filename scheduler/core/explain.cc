@@ -54,6 +54,8 @@ std::string Core::PendingReason(const Job& job, Now now, Fits* fits) const {
   const JobRecord& record = job.record;
   if (job.awaits) return record.pending_reason;
   if (job.not_before_mono > now.mono_nanos) {
+    if (stopping_.contains(JobKey(record.job.tenant, record.job.id)))
+      return "its last attempt is writing a checkpoint";
     const double seconds = static_cast<double>(job.not_before_mono - now.mono_nanos) / 1e9;
     return Cat("tried again in ", HumanSeconds(seconds), " after ", record.reason);
   }

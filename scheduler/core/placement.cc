@@ -30,6 +30,10 @@ WaitingJobs::Place Core::PlaceOf(const Job& job) const {
 void Core::Enqueue(Job* job, Now now) {
   const AdmittedJob& spec = job->record.job;
   job->shape = ShapeOf(job->record);
+  // Where it goes on it wants the checkpoint that its last attempt is writing.
+  auto stopping = stopping_.find(JobKey(spec.tenant, spec.id));
+  if (stopping != stopping_.end())
+    job->not_before_mono = std::max(job->not_before_mono, stopping->second.until_mono);
   if (job->not_before_mono > now.mono_nanos) {
     delayed_.emplace(job->not_before_mono, JobKey(spec.tenant, spec.id));
     return;

@@ -148,13 +148,15 @@ TEST_F(Preemption, EmptyingAWorkerMovesItsJobs) {
   Sync("w");
   ASSERT_TRUE(core().SetDrain("w", true, true, now).ok());
   Sync("v");
-  EXPECT_EQ(job("a").worker(), "v");
+  EXPECT_EQ(job("a").state, JobState::kQueued);
   EXPECT_EQ(stored("a").attempts[0].reason, "DRAINED");
   ASSERT_THAT(core().Stops("w"), SizeIs(1));
   AdvanceMs(5000);
   Sync("w");
   AdvanceMs(26'000);  // its time for a checkpoint is over
   EXPECT_THAT(core().Stops("w"), IsEmpty());
+  Sync("v");
+  EXPECT_EQ(job("a").worker(), "v");
 }
 
 TEST_F(Preemption, APausedJobMayWriteItsCheckpoint) {
@@ -175,6 +177,49 @@ TEST_F(Preemption, APausedJobMayWriteItsCheckpoint) {
   const auto orders = Sync("w");
   ASSERT_THAT(orders, SizeIs(1));
   EXPECT_EQ(orders[0].checkpoint, DigestText('c'));
+}
+
+// Otherwise it would start anew on the free worker, while the old one still writes down what it has.
+TEST_F(Preemption, TheNextAttemptWaitsForTheCheckpointOfTheLast) {
+  worker("a", 8 * kGb, 1);
+  Submit("j", kGb);
+  Take("a", Sync("a"));
+  Sync("a");
+  worker("b", 8 * kGb, 1);
+  EXPECT_THAT(Sync("b"), IsEmpty());
+  ASSERT_TRUE(core().SetDrain("a", true, /*evict=*/true, now).ok());
+  EXPECT_THAT(Sync("b"), IsEmpty());
+  EXPECT_EQ(job("j").pending_reason, "its last attempt is writing a checkpoint");
+  worker("a").report.slots[0].stopping = true;
+  Sync("a");
+  EXPECT_THAT(Sync("b"), IsEmpty());
+  worker("a").report.slots[0].checkpoint = DigestText('c');
+  Sync("a");
+  EXPECT_THAT(Sync("b"), IsEmpty());
+  Obey("a");  // it has let go
+  Sync("a");
+  const auto orders = Sync("b");
+  ASSERT_THAT(orders, SizeIs(1));
+  EXPECT_EQ(orders[0].checkpoint, DigestText('c'));
+}
+
+TEST_F(Preemption, TheNextAttemptWaitsNoLongerThanTheGrace) {
+  worker("a", 8 * kGb, 1);
+  Submit("j", kGb);
+  Take("a", Sync("a"));
+  Sync("a");
+  worker("b", 8 * kGb, 1);
+  Sync("b");
+  ASSERT_TRUE(core().SetDrain("a", true, /*evict=*/true, now).ok());
+  worker("a").report.slots[0].stopping = true;
+  size_t given = 0;
+  for (int ms = 0; ms <= limits::kStopGraceMs + 1000; ms += 1000) {
+    AdvanceMs(1000);
+    Sync("a");
+    given = Sync("b").size();
+    if (ms < limits::kStopGraceMs - 2000) EXPECT_EQ(given, 0u) << ms;
+  }
+  EXPECT_EQ(given, 1u);
 }
 
 }  // namespace
