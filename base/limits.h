@@ -55,6 +55,8 @@ inline constexpr int kUsageHalfLifeSeconds = 24 * 3600;
 inline constexpr int kMinRuntimeMs = 120'000;   // a job runs at least so long before it is preempted
 inline constexpr int kStopGraceMs = 30'000;     // to write a checkpoint when asked to stop
 inline constexpr int kGangBarrierMs = 60'000;   // for all members to be ready
+inline constexpr int kCheckpointShareMs = 60'000;  // between checkpoints of a running job that are put into the store
+inline constexpr int kSelfTestMs = 600'000;  // between self-tests of an idle worker's devices
 inline constexpr int kFinishedJobDays = 30;     // then its record and events are deleted
 inline constexpr double kLeastWeight = 0.001, kMostWeight = 1000;  // of a tenant
 inline constexpr int kWatchEventsPerSecond = 2;  // progress only; state changes are never dropped

@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kSocketPathBytes = 100;  // of 107 that the kernel takes
 constexpr int kDrainMs = 2000;
+constexpr int kStopGraceMs = 5000;  // of a running job's block, when the platform stops
 
 Status AlreadyRunning(Env* env, const std::string& data_dir) {
   const auto holder = ReadFile(env, JoinPath(data_dir, "lock.holder"), 4096);
@@ -151,6 +152,9 @@ class Platform : public EmbeddedPlatform {
     worker.slots = options_.slots;
     worker.threads_per_job = options_.threads_per_job;
     worker.memory_bytes = options_.memory_bytes;
+    worker.drain_grace_ms = kStopGraceMs;
+    // Its own scratch folder is there again at the next start; others can only help where they can call.
+    worker.share_checkpoints = !options_.listen.empty();
     worker.clock = options_.clock;
     worker.tracer = TracerOf("worker");
     SWAGE_ASSIGN_OR_RETURN(worker_, WorkerDaemon::Start(worker));

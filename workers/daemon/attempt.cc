@@ -4,24 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/fault_hold.h"
-#include "base/limits.h"
 #include "base/log.h"
-#include "workers/daemon/child_process.h"
+#include "workers/daemon/devices.h"
 #include "workers/daemon/failure.h"
 #include "workers/job/child.h"
 
 namespace swage {
-namespace {
-
-constexpr int kKillAfterMs = 5000;  // between asking a child to stop and making it
-// The child's share of the whole job; the ends are this daemon's.
-constexpr double kStaged = 0.02, kComputed = 0.95, kUploaded = 0.99;
-
-}  // namespace
 
 std::string ScratchOf(const std::string& scratch_dir, const Assignment& assignment) {
   return JoinPath(scratch_dir, Cat(assignment.tenant, ".", assignment.job));
@@ -29,24 +20,58 @@ std::string ScratchOf(const std::string& scratch_dir, const Assignment& assignme
 
 Attempt::Attempt(const AttemptContext& context, Assignment assignment)
     : context_(context), assignment_(std::move(assignment)), client_(context.store_address, assignment_.tenant),
-      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      share_(context.env, context.store_address, assignment_.tenant,
+             JoinPath(ScratchOf(context.scratch_dir, assignment_), "work"),
+             JoinPath(ScratchOf(context.scratch_dir, assignment_), "share")),
+      pace_(context.share_every_ms, context.clock->MonotonicNanos()) {
   SWAGE_CHECK(wake_fd_ >= 0, "eventfd");
 }
 
-Attempt::~Attempt() { ::close(wake_fd_); }
-
-void Attempt::Stop(StopKind kind) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (stop_ != StopKind::kNone) return;
-  stop_ = kind;
-  client_.Cancel();
-  const uint64_t one = 1;
-  if (::write(wake_fd_, &one, sizeof(one)) != sizeof(one)) LogError("eventfd cannot be written");
+Attempt::~Attempt() {
+  if (sharing_.joinable()) sharing_.join();
+  ::close(wake_fd_);
 }
 
-Attempt::StopKind Attempt::stop_kind() {
+void Attempt::Wake() {
+  const uint64_t one = 1;
+  if (::write(wake_fd_, &one, sizeof(one)) != sizeof(one)) LogError("eventfd cannot be written");
+  changed_.notify_all();
+}
+
+void Attempt::Stop() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return stop_;
+  control_.stop = true;
+  client_.Cancel();
+  share_.Cancel();
+  Wake();
+}
+
+void Attempt::WindDown(const std::string& reason, int64_t grace_ms) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (control_.wind_down) return;
+  control_.wind_down = true;
+  control_.reason = reason;
+  control_.grace_ms = grace_ms;
+  client_.Cancel();  // neither inputs nor a result are needed any more
+  Wake();
+}
+
+void Attempt::Go(const Assignment& complete) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  control_.go = true;
+  control_.peers = complete.peers;
+  Wake();
+}
+
+Attempt::Control Attempt::control() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return control_;
+}
+
+bool Attempt::Wanted() {
+  const Control now = control();
+  return !now.stop && !now.wind_down;
 }
 
 Span Attempt::StartSpan(std::string_view name, const SpanContext& parent) {
@@ -61,51 +86,85 @@ void Attempt::Report(const std::string& stage, double fraction, const std::strin
 }
 
 SlotOutcome Attempt::Run() {
-  const SpanContext parent = SpanContext::FromTraceparent(assignment_.traceparent);
-  span_ = StartSpan("attempt", parent);
+  span_ = StartSpan("attempt", SpanContext::FromTraceparent(assignment_.traceparent));
   span_.SetAttribute("swage.job", assignment_.job);
   span_.SetAttribute("swage.epoch", Cat(assignment_.token.epoch));
-  const auto outcome = [&]() -> SlotOutcome {
-    const auto model = StageModel();
-    if (!model.ok()) return OutcomeOf(model.status(), FailedIn::kStaging);
-    const auto texts = StageTexts();
-    if (!texts.ok()) return OutcomeOf(texts.status(), FailedIn::kStaging);
-    const auto scratch = PrepareScratch();
-    if (!scratch.ok()) return OutcomeOf(scratch.status(), FailedIn::kStaging);
-
-    EngineRequest request;
-    request.model_dir = **model;
-    request.recipe_json = assignment_.recipe_json;
-    request.out_dir = JoinPath(*scratch, Cat("out-", assignment_.token.epoch));
-    request.scratch_dir = JoinPath(*scratch, "work");
-    request.threads = context_.threads;
-    request.memory_limit_bytes = assignment_.memory_limit_bytes;
-    request.trace_parent = span_.context().valid() ? span_.context() : parent;
-    if (const auto digest = Digest::FromHex(assignment_.model_digest); digest.ok()) request.model_digest = *digest;
-    for (const auto& [path, pin] : *texts) {
-      request.texts[path] = JoinPath(*pin, "text");
-      if (const auto digest = Digest::FromHex(assignment_.files.at(path)); digest.ok()) request.text_digests[path] = *digest;
-    }
-    bool done = false;
-    SlotOutcome failure =
-        RunChild(EncodeRun(request, context_.trace_file, assignment_.job, assignment_.attempt), &done);
-    if (!done) return failure;
-    const auto artifact = Publishable(request.out_dir);
-    if (!artifact.ok()) return OutcomeOf(artifact.status(), FailedIn::kUpload);
-    return {*artifact, "", ""};
-  }();
-  const bool failed = outcome.manifest_digest.empty();
-  if (failed && stop_kind() == StopKind::kDrain) {
-    span_.End();
-    return {"", "DRAINED", "the worker is being emptied"};
+  SlotOutcome outcome = Work();
+  const Control asked = control();
+  if (!asked.wind_down) share_.Cancel();
+  if (sharing_.joinable()) sharing_.join();
+  const bool failed = outcome.manifest_digest.empty() && !outcome.reason.empty();
+  if (failed && asked.stop) {
+    outcome = {"", "STOPPED", "no longer wanted here"};  // for the log; the slot is dropped without a report
+  } else if (failed && asked.wind_down) {
+    ShareCheckpoint();
+    outcome = {"", asked.reason, "stopped with its checkpoint written"};
+  } else if (failed) {
+    span_.SetStatus(Error(StatusCode::kAborted, outcome.reason, outcome.message));
   }
-  if (failed && stop_kind() == StopKind::kUnwanted) {
-    span_.End();
-    return {"", "STOPPED", "no longer wanted here"};  // for the log; the slot is dropped without a report
-  }
-  if (failed) span_.SetStatus(Error(StatusCode::kAborted, outcome.reason, outcome.message));
   span_.End();
   return outcome;
+}
+
+SlotOutcome Attempt::Work() {
+  if (const std::string refusal = context_.refusal(assignment_); !refusal.empty()) return {"", "REFUSED", refusal};
+  const auto model = StageModel();
+  if (!model.ok()) return OutcomeOf(model.status(), FailedIn::kStaging);
+  const auto texts = StageTexts();
+  if (!texts.ok()) return OutcomeOf(texts.status(), FailedIn::kStaging);
+  const auto scratch = PrepareScratch();
+  if (!scratch.ok()) return OutcomeOf(scratch.status(), FailedIn::kStaging);
+  if (!assignment_.checkpoint.empty() && context_.share_checkpoints) share_.TakeOver(assignment_.checkpoint);
+  if (const Status gang = AwaitGang(); !gang.ok()) return OutcomeOf(gang, FailedIn::kStaging);
+  const auto request = MakeRequest(**model, *texts, span_.context().valid() ? span_.context()
+                                                        : SpanContext::FromTraceparent(assignment_.traceparent));
+  if (!request.ok()) return OutcomeOf(request.status(), FailedIn::kStaging);
+  bool done = false;
+  SlotOutcome failure = RunChild(EncodeRun(*request, context_.trace_file, assignment_.job, assignment_.attempt), &done);
+  if (!done) {
+    if (failure.reason == "DEVICE_FAILED") failure.device = FailedDevice(assignment_);
+    return failure;
+  }
+  if (assignment_.rank != 0) return {};  // the first member brings the result
+  const auto artifact = Publishable(request->out_dir);
+  if (!artifact.ok()) return OutcomeOf(artifact.status(), FailedIn::kUpload);
+  return {*artifact, "", ""};
+}
+
+StatusOr<EngineRequest> Attempt::MakeRequest(const std::string& model_dir,
+                                             const std::map<std::string, InputCache::Pin>& texts,
+                                             const SpanContext& parent) {
+  const std::string scratch = ScratchOf(context_.scratch_dir, assignment_);
+  EngineRequest request;
+  request.model_dir = model_dir;
+  request.recipe_json = assignment_.recipe_json;
+  request.out_dir = JoinPath(scratch, Cat("out-", assignment_.token.epoch));
+  request.scratch_dir = JoinPath(scratch, "work");
+  request.keep_checkpoint = true;  // until the scheduler has accepted the result
+  request.threads = context_.threads;
+  request.memory_limit_bytes = assignment_.memory_limit_bytes;
+  request.trace_parent = parent;
+  for (const AssignedDevice& share : assignment_.devices) request.devices.push_back(share.device);
+  request.rank = assignment_.rank;
+  request.world = assignment_.world;
+  const Control now = control();
+  request.peers = now.go ? now.peers : assignment_.peers;
+  SWAGE_ASSIGN_OR_RETURN(request.model_digest, Digest::FromHex(assignment_.model_digest));
+  for (const auto& [path, pin] : texts) {
+    request.texts[path] = JoinPath(*pin, "text");
+    SWAGE_ASSIGN_OR_RETURN(request.text_digests[path], Digest::FromHex(assignment_.files.at(path)));
+  }
+  return request;
+}
+
+// A member of a gang computes only once all of them are there.
+Status Attempt::AwaitGang() {
+  if (assignment_.started) return absl::OkStatus();
+  Report("stage_inputs", 0, "waiting for the other members");
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return control_.go || control_.stop || control_.wind_down; });
+  if (control_.go) return absl::OkStatus();
+  return Error(StatusCode::kCancelled, "CANCELLED", "no longer wanted");
 }
 
 StatusOr<InputCache::Pin> Attempt::StageModel() {
@@ -121,7 +180,7 @@ StatusOr<InputCache::Pin> Attempt::StageModel() {
           Report("stage_inputs", kStaged * part, "downloading the model");
         });
       },
-      [this] { return stop_kind() == StopKind::kNone; });
+      [this] { return Wanted(); });
   span.SetStatus(pin.status());
   return pin;
 }
@@ -135,7 +194,7 @@ StatusOr<std::map<std::string, InputCache::Pin>> Attempt::StageTexts() {
                                            [&](const std::string& folder) {
                                              return client_.DownloadObject(digest, JoinPath(folder, "text"));
                                            },
-                                           [this] { return stop_kind() == StopKind::kNone; }));
+                                           [this] { return Wanted(); }));
   }
   return pins;
 }
@@ -151,56 +210,6 @@ StatusOr<std::string> Attempt::PrepareScratch() {
     }
   }
   return scratch;
-}
-
-SlotOutcome Attempt::RunChild(const std::string& request_line, bool* done) {
-  auto child = ChildProcess::Spawn(context_.child_executable, {"__job"});
-  if (!child.ok()) return OutcomeOf(child.status(), FailedIn::kEngine);
-  (void)child->Send(request_line);  // a child that is gone already shows in Wait
-  bool asked = false;
-  int64_t kill_at = 0;
-  SlotOutcome failure;
-  std::string line;
-  while (true) {
-    const int64_t now = context_.clock->MonotonicNanos();
-    const int timeout_ms = asked ? static_cast<int>(std::max<int64_t>(0, (kill_at - now) / 1000000)) : -1;
-    const auto event = child->Wait(asked ? -1 : wake_fd_, timeout_ms, &line);
-    if (event == ChildProcess::Event::kEnd) break;
-    if (event == ChildProcess::Event::kTimeout) {
-      child->Kill();
-      break;
-    }
-    if (event == ChildProcess::Event::kWake) {
-      asked = true;
-      kill_at = now + int64_t{kKillAfterMs} * 1000000;
-      (void)child->Send(R"({"cancel":true})");
-      continue;
-    }
-    const auto message = DecodeMessage(line);
-    if (!message.ok()) {
-      failure = OutcomeOf(Annotate(message.status(), "from the job's process"), FailedIn::kEngine);
-      child->Kill();
-      break;
-    }
-    switch (message->kind) {
-      case ChildMessage::Kind::kProgress: {
-        const auto& progress = message->progress;
-        last_.peak_bytes = progress.peak_bytes;
-        last_.eta_seconds = progress.eta_seconds;
-        Report(progress.stage, kStaged + (kComputed - kStaged) * std::clamp(progress.fraction, 0.0, 1.0), progress.message);
-        break;
-      }
-      case ChildMessage::Kind::kDone:
-        *done = true;
-        break;
-      case ChildMessage::Kind::kFailed:
-        failure = OutcomeOf(message->failure, FailedIn::kEngine);
-        break;
-    }
-  }
-  const int wait_status = child->Reap();
-  if (*done || !failure.reason.empty()) return failure;
-  return OutcomeOfChildEnd(wait_status);
 }
 
 // Uploads and prepares the result: it stays invisible until the scheduler has decided for this token.

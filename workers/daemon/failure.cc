@@ -11,14 +11,16 @@ namespace swage {
 namespace {
 
 // Said by the engine in the scheduler's own words.
-constexpr std::array<std::string_view, 7> kSchedulersWords = {
-    "OOM_PREDICTION", "OOM_REAL", "INPUT_MISSING", "INPUT_CORRUPT", "INVALID_SPEC", "METHOD_DIVERGED", "DEADLINE_EXCEEDED"};
+constexpr std::array<std::string_view, 8> kSchedulersWords = {
+    "OOM_PREDICTION", "OOM_REAL", "INPUT_MISSING", "INPUT_CORRUPT", "INVALID_SPEC", "METHOD_DIVERGED", "DEADLINE_EXCEEDED",
+    "DEVICE_FAILED"};
 
 std::string_view ReasonFor(const Status& status, FailedIn where) {
   const std::string reason = ReasonOf(status);
   const auto known = std::find(kSchedulersWords.begin(), kSchedulersWords.end(), reason);
   if (known != kSchedulersWords.end()) return *known;
   if (reason == "DISK_FULL") return "STORE_FULL";
+  if (reason == "STOPPED") return "CHILD_KILLED";  // by a SIGTERM that was not ours
   switch (status.code()) {
     case StatusCode::kNotFound:
       return where == FailedIn::kUpload ? "INTERNAL" : "INPUT_MISSING";

@@ -20,6 +20,8 @@ int64_t ModifiedAt(const std::string& path) {
   return error ? 0 : time.time_since_epoch().count();
 }
 
+bool IsModel(Env* env, const std::string& folder) { return env->Exists(JoinPath(folder, "config.json")); }
+
 }  // namespace
 
 uint64_t TreeBytes(Env* env, const std::string& dir) {
@@ -50,7 +52,7 @@ void InputCache::Load() {
   }
   std::sort(by_age.begin(), by_age.end());
   for (const auto& [age, id] : by_age) {
-    entries_[id] = {TreeBytes(env_, JoinPath(dir_, id)), 0, ++uses_};
+    entries_[id] = {TreeBytes(env_, JoinPath(dir_, id)), 0, ++uses_, IsModel(env_, JoinPath(dir_, id))};
   }
 }
 
@@ -90,6 +92,7 @@ StatusOr<InputCache::Pin> InputCache::Acquire(const std::string& id,
   changed_.notify_all();
   SWAGE_RETURN_IF_ERROR(status);
   entries_[id].bytes = bytes;
+  entries_[id].model = IsModel(env_, folder);
   Pin pin = PinLocked(id);
   EvictLocked();
   return pin;
@@ -112,6 +115,18 @@ void InputCache::EvictLocked() {
     if (!status.ok()) LogWarning("staging cache: ", MessageOf(status));
     entries_.erase(oldest);
   }
+}
+
+std::vector<std::string> InputCache::Models(size_t limit) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::pair<int64_t, std::string>> by_use;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.model) by_use.emplace_back(entry.used, id);
+  }
+  std::sort(by_use.rbegin(), by_use.rend());
+  std::vector<std::string> ids;
+  for (size_t i = 0; i < std::min(limit, by_use.size()); ++i) ids.push_back(by_use[i].second);
+  return ids;
 }
 
 uint64_t InputCache::bytes() {

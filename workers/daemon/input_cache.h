@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/env.h"
 #include "base/status.h"
@@ -29,12 +30,14 @@ class InputCache {
   StatusOr<Pin> Acquire(const std::string& id, const std::function<Status(const std::string& folder)>& fetch,
                         const std::function<bool()>& wanted);
   uint64_t bytes();
+  std::vector<std::string> Models(size_t limit);  // complete ones, the last used first
 
  private:
   struct Entry {
     uint64_t bytes = 0;
     int pins = 0;
     int64_t used = 0;  // order of last use
+    bool model = false;
   };
   Pin PinLocked(const std::string& id);
   void EvictLocked();

@@ -1,43 +1,57 @@
 #include "workers/daemon/machine.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <filesystem>
 
+#include "base/log.h"
 #include "base/rng.h"
+#include "workers/daemon/child_process.h"
+#include "workers/daemon/host_memory.h"
 
 namespace swage {
 namespace {
 
 constexpr uint64_t kSmallestCache = 1000000000;
+constexpr int kProbeMs = 30000;
 
-// The widest instruction set that our kernels dispatch on.
-std::string InstructionSet() {
-  std::ifstream info("/proc/cpuinfo");
+StatusOr<std::vector<ProbedDevice>> Probe(const std::string& executable, const std::vector<std::string>& arguments) {
+  SWAGE_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Spawn(executable, arguments));
   std::string line;
-  while (std::getline(info, line)) {
-    if (!StartsWith(line, "flags")) continue;
-    line += ' ';
-    for (const char* name : {"amx_bf16", "avx512_bf16", "avx512bw", "avx2"}) {
-      if (line.find(Cat(" ", name, " ")) != std::string::npos) return name;
-    }
-    break;
+  switch (child.Wait(-1, kProbeMs, &line)) {
+    case ChildProcess::Event::kLine:
+      return DecodeProbe(line);
+    case ChildProcess::Event::kTimeout:
+      return Error(StatusCode::kDeadlineExceeded, "PROBE_HANGS", Cat("the devices did not answer within ", kProbeMs / 1000, " s"));
+    default:
+      break;
   }
-  return "generic";
+  const int status = child.Reap();
+  return Internal(WIFSIGNALED(status) ? Cat("the probe of the devices died of signal ", WTERMSIG(status))
+                                      : Cat("the probe of the devices exited with ", WEXITSTATUS(status), " and no answer"));
 }
 
 }  // namespace
 
-DeviceFields CpuDevice(uint64_t memory_bytes, int threads) {
-  DeviceFields device;
-  device.id = "cpu0";
-  device.kind = "cpu";
-  const uint64_t physical =
-      static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
-  device.total_bytes = memory_bytes != 0 ? memory_bytes : physical / 10 * 8;
-  device.numerics_class = Cat("cpu/", InstructionSet(), "/threads=", threads);
-  return device;
+uint64_t DefaultMemoryBytes() { return ReadHostMemory().total / 10 * 8; }
+
+StatusOr<std::vector<ProbedDevice>> ProbeDevices(const std::string& executable, int threads) {
+  SWAGE_ASSIGN_OR_RETURN(std::vector<ProbedDevice> devices, Probe(executable, {"__probe", std::to_string(threads)}));
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  const std::string accelerators = JoinPath(DirName(self), "swage-cuda-probe");
+  if (error || !Env::Posix()->Exists(accelerators)) return devices;
+  const auto more = Probe(accelerators, {});
+  if (more.ok()) devices.insert(devices.end(), more->begin(), more->end());
+  if (!more.ok()) LogWarning("no CUDA device is used: ", MessageOf(more.status()));
+  return devices;
+}
+
+std::string HostName() {
+  char host[65] = {};
+  return ::gethostname(host, sizeof(host) - 1) == 0 ? host : "";
 }
 
 StatusOr<std::string> WorkerId(Env* env, const std::string& data_dir) {
@@ -46,9 +60,8 @@ StatusOr<std::string> WorkerId(Env* env, const std::string& data_dir) {
     SWAGE_ASSIGN_OR_RETURN(const std::string text, ReadFile(env, path, 256));
     return std::string(Trim(text));
   }
-  char host[65] = {};
-  if (::gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
-  const std::string id = Cat(host[0] == '\0' ? "worker" : host, "-", RandomHex(4));
+  const std::string host = HostName();
+  const std::string id = Cat(host.empty() ? "worker" : host, "-", RandomHex(4));
   SWAGE_RETURN_IF_ERROR(WriteFileAtomic(env, path, id + "\n"));
   return id;
 }

@@ -3,39 +3,58 @@
 #include <algorithm>
 
 namespace swage {
+namespace {
+
+bool HasProcess(const Slot& slot) { return slot.state == SlotState::kRunning || slot.state == SlotState::kStopping; }
+
+uint64_t BytesOn(const Assignment& assignment, const std::string& device) {
+  uint64_t bytes = 0;
+  for (const AssignedDevice& share : assignment.devices) bytes += share.device == device ? share.bytes : 0;
+  return bytes;
+}
+
+// Not wanted any more (`listed` null), or asked to stop.
+void StopOne(const AttemptToken& token, const Assignment* listed, Slot* slot, SlotTable::Actions* actions) {
+  if (listed == nullptr) {
+    if (slot->state == SlotState::kStopping && !slot->winding_down) return;
+    slot->state = SlotState::kStopping;
+    slot->winding_down = false;
+    actions->stop.push_back(token);
+  } else if (slot->state == SlotState::kRunning) {
+    slot->state = SlotState::kStopping;
+    slot->winding_down = true;
+    actions->wind_down.push_back({token, listed->grace_ms, listed->stop_reason});
+  }
+}
+
+}  // namespace
 
 SlotTable::Actions SlotTable::Converge(const std::vector<Assignment>& desired) {
   Actions actions;
-  const auto wanted = [&](const AttemptToken& token) {
-    return std::any_of(desired.begin(), desired.end(),
-                       [&](const Assignment& a) { return a.token == token && !a.stop; });
-  };
   for (auto it = by_token_.begin(); it != by_token_.end();) {
     Slot& slot = it->second;
-    if (wanted(it->first)) {
+    const auto listed = std::find_if(desired.begin(), desired.end(), [&](const Assignment& a) { return a.token == it->first; });
+    if (listed != desired.end() && !listed->stop) {
+      if (!slot.assignment.started && listed->started) {
+        slot.assignment.started = true;
+        slot.assignment.peers = listed->peers;
+        if (slot.state == SlotState::kRunning) actions.go.push_back(slot.assignment);
+      }
       ++it;
       continue;
     }
-    switch (slot.state) {
-      case SlotState::kReporting:
-        if (!slot.outcome.manifest_digest.empty()) actions.accepted.push_back(slot.assignment);
-        it = by_token_.erase(it);
-        continue;
-      case SlotState::kWaiting:
-        it = by_token_.erase(it);
-        continue;
-      case SlotState::kRunning:
-        slot.state = SlotState::kStopping;
-        actions.stop.push_back(it->first);
-        break;
-      case SlotState::kStopping:
-        break;
+    if (HasProcess(slot)) {
+      StopOne(it->first, listed == desired.end() ? nullptr : &*listed, &slot, &actions);
+      ++it;
+      continue;
     }
-    ++it;
+    // A result that nobody asked for any more may be needed again: only what is listed no more counts as accepted.
+    if (!slot.outcome.manifest_digest.empty() && listed == desired.end()) actions.accepted.push_back(slot.assignment);
+    it = by_token_.erase(it);
   }
   for (const Assignment& assignment : desired) {
     if (assignment.stop || draining_) continue;
-    by_token_.try_emplace(assignment.token, Slot{assignment, SlotState::kWaiting, {}, {}});
+    by_token_.try_emplace(assignment.token, Slot{assignment});
   }
   StartWaiting(&actions);
   return actions;
@@ -46,13 +65,20 @@ void SlotTable::Progress(const AttemptToken& token, const SlotProgress& progress
   if (it != by_token_.end()) it->second.progress = progress;
 }
 
+void SlotTable::Checkpointed(const AttemptToken& token, const std::string& artifact) {
+  const auto it = by_token_.find(token);
+  if (it != by_token_.end()) it->second.checkpoint = artifact;
+}
+
 SlotTable::Actions SlotTable::Finished(const AttemptToken& token, const SlotOutcome& outcome) {
   Actions actions;
   const auto it = by_token_.find(token);
   if (it != by_token_.end()) {
-    if (it->second.state == SlotState::kRunning) {
-      it->second.state = SlotState::kReporting;
-      it->second.outcome = outcome;
+    Slot& slot = it->second;
+    if (slot.state == SlotState::kRunning || slot.winding_down) {
+      slot.state = SlotState::kReporting;
+      slot.outcome = outcome;
+      slot.winding_down = false;
     } else {
       by_token_.erase(it);
     }
@@ -64,10 +90,7 @@ SlotTable::Actions SlotTable::Finished(const AttemptToken& token, const SlotOutc
 SlotTable::Actions SlotTable::Fence() {
   Actions actions;
   for (auto it = by_token_.begin(); it != by_token_.end();) {
-    if (it->second.state == SlotState::kRunning) {
-      it->second.state = SlotState::kStopping;
-      actions.stop.push_back(it->first);
-    }
+    if (HasProcess(it->second)) StopOne(it->first, nullptr, &it->second, &actions);
     // An outcome that was not accepted within the lease is not reported after it.
     it = it->second.state == SlotState::kStopping ? std::next(it) : by_token_.erase(it);
   }
@@ -76,10 +99,19 @@ SlotTable::Actions SlotTable::Fence() {
 
 SlotTable::Actions SlotTable::Drain() {
   draining_ = true;
-  for (auto it = by_token_.begin(); it != by_token_.end();) {
-    it = it->second.state == SlotState::kWaiting ? by_token_.erase(it) : std::next(it);
-  }
+  std::erase_if(by_token_, [](const auto& entry) { return entry.second.state == SlotState::kWaiting; });
   return {};
+}
+
+SlotTable::Actions SlotTable::StopAll(const std::string& reason, int64_t grace_ms) {
+  Actions actions = Drain();
+  for (auto& [token, slot] : by_token_) {
+    if (slot.state != SlotState::kRunning) continue;
+    slot.state = SlotState::kStopping;
+    slot.winding_down = true;
+    actions.wind_down.push_back({token, grace_ms, reason});
+  }
+  return actions;
 }
 
 bool SlotTable::MayCommit(const AttemptToken& token) const {
@@ -92,28 +124,35 @@ bool SlotTable::JobBusy(const Assignment& assignment) const {
   return std::any_of(by_token_.begin(), by_token_.end(), [&](const auto& entry) {
     const Slot& slot = entry.second;
     return slot.assignment.tenant == assignment.tenant && slot.assignment.job == assignment.job &&
-           entry.first != assignment.token &&
-           (slot.state == SlotState::kRunning || slot.state == SlotState::kStopping);
+           entry.first != assignment.token && HasProcess(slot);
+  });
+}
+
+// Beside what runs and stops. With nothing beside it there is nothing to wait for.
+bool SlotTable::Fits(const Assignment& assignment) const {
+  const auto fits = [&](uint64_t limit, const auto& bytes_of) {
+    uint64_t used = 0;
+    for (const auto& [token, slot] : by_token_) {
+      if (HasProcess(slot)) used += bytes_of(slot.assignment);
+    }
+    return limit == 0 || used == 0 || used + bytes_of(assignment) <= limit;
+  };
+  if (!fits(memory_bytes_, [](const Assignment& a) { return a.memory_limit_bytes; })) return false;
+  return std::all_of(assignment.devices.begin(), assignment.devices.end(), [&](const AssignedDevice& share) {
+    const auto limit = device_bytes_.find(share.device);
+    return fits(limit == device_bytes_.end() ? 0 : limit->second,
+                [&](const Assignment& a) { return BytesOn(a, share.device); });
   });
 }
 
 void SlotTable::StartWaiting(Actions* actions) {
-  int busy = 0;
-  uint64_t used = 0;
-  for (const auto& [token, slot] : by_token_) {
-    if (slot.state != SlotState::kRunning && slot.state != SlotState::kStopping) continue;
-    ++busy;
-    used += slot.assignment.memory_limit_bytes;
-  }
+  auto busy = std::count_if(by_token_.begin(), by_token_.end(), [](const auto& entry) { return HasProcess(entry.second); });
   for (auto& [token, slot] : by_token_) {
     if (busy >= slots_) return;
-    if (slot.state != SlotState::kWaiting || JobBusy(slot.assignment)) continue;
-    const uint64_t need = slot.assignment.memory_limit_bytes;
-    if (memory_bytes_ != 0 && busy > 0 && used + need > memory_bytes_) continue;
+    if (slot.state != SlotState::kWaiting || JobBusy(slot.assignment) || !Fits(slot.assignment)) continue;
     slot.state = SlotState::kRunning;
     actions->start.push_back(slot.assignment);
     ++busy;
-    used += need;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "workers/daemon/sync_client.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "services/kit/rpc.h"
@@ -23,11 +24,15 @@ void Fill(const Slot& slot, v1::SlotReport* out) {
   out->set_eta_seconds(slot.progress.eta_seconds);
   out->set_message(slot.progress.message);
   out->set_peak_bytes(slot.progress.peak_bytes);
+  out->set_started(slot.assignment.started);
+  out->set_stopping(slot.state == SlotState::kStopping && slot.winding_down);
+  out->set_checkpoint(slot.checkpoint);
   if (slot.state != SlotState::kReporting) return;
   v1::SlotOutcome* outcome = out->mutable_outcome();
   outcome->set_manifest_digest(slot.outcome.manifest_digest);
   outcome->set_reason(slot.outcome.reason);
   outcome->set_message(slot.outcome.message);
+  outcome->set_device(slot.outcome.device);
 }
 
 v1::SynchronizeRequest ToProto(const SyncReport& report) {
@@ -41,11 +46,15 @@ v1::SynchronizeRequest ToProto(const SyncReport& report) {
     out->set_kind(device.kind);
     out->set_total_bytes(device.total_bytes);
     out->set_numerics_class(device.numerics_class);
+    out->set_problem(device.problem);
   }
   for (const Slot& slot : report.slots) Fill(slot, request.add_slots());
   request.set_draining(report.draining);
   for (const std::string& method : report.methods) request.add_methods(method);
   request.set_slot_count(report.slot_count);
+  for (const std::string& feature : report.features) request.add_features(feature);
+  for (const std::string& model : report.cached_models) request.add_cached_models(model);
+  request.set_address(report.address);
   return request;
 }
 
@@ -61,6 +70,14 @@ Assignment FromProto(const v1::Assignment& in) {
   out.memory_limit_bytes = in.memory_limit_bytes();
   out.attempt = in.attempt();
   out.stop = in.stop();
+  out.grace_ms = in.grace_ms();
+  out.stop_reason = in.stop_reason();
+  for (const auto& share : in.devices()) out.devices.push_back({share.device(), share.bytes()});
+  out.checkpoint = in.checkpoint();
+  out.rank = in.rank();
+  out.world = std::max(1, in.world());
+  out.started = in.started() || out.world == 1;
+  out.peers.assign(in.peers().begin(), in.peers().end());
   return out;
 }
 

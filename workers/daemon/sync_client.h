@@ -6,14 +6,10 @@
 #include <vector>
 
 #include "base/status.h"
+#include "workers/daemon/devices.h"
 #include "workers/daemon/slot.h"
 
 namespace swage {
-
-struct DeviceFields {  // swage.v1.Device
-  std::string id, kind, numerics_class;
-  uint64_t total_bytes = 0;
-};
 
 struct SyncReport {  // swage.v1.SynchronizeRequest
   std::string worker_id, boot_id;
@@ -23,6 +19,8 @@ struct SyncReport {  // swage.v1.SynchronizeRequest
   bool draining = false;
   std::vector<std::string> methods;
   int slot_count = 0;
+  std::vector<std::string> features, cached_models;  // these newest first
+  std::string address;
 };
 
 struct SyncReply {

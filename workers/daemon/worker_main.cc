@@ -1,12 +1,12 @@
 // swage-worker: runs jobs, each in a child process (`swage-worker __job`).
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <string_view>
 
 #include "base/env.h"
 #include "base/log.h"
 #include "services/kit/daemon.h"
 #include "services/kit/version.h"
+#include "workers/daemon/machine.h"
 #include "workers/daemon/worker_daemon.h"
 #include "workers/job/child.h"
 
@@ -32,11 +32,13 @@ Status Work(WorkerOptions options, std::string traces, TerminationSignals* signa
 }  // namespace swage
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "__job") return swage::JobChildMain();
+  if (const auto code = swage::RunAsChild(argc, argv)) return *code;
   swage::TerminationSignals signals;
   swage::SetLogName("swage-worker");
   CLI::App app("Runs the jobs that the scheduler gives it.");
   swage::WorkerOptions options;
+  options.address = swage::HostName();
+  options.drain_seconds = -1;
   std::string traces;
   app.set_version_flag("--version", std::string(swage::kVersion));
   app.add_option("--data", options.data_dir, "Folder for staged inputs and scratch; one worker each")->required();
@@ -44,7 +46,16 @@ int main(int argc, char** argv) {
   app.add_option("--store", options.store_address, "Address of swage-store")->required();
   app.add_option("--slots", options.slots, "Jobs at the same time")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--threads", options.threads_per_job, "Of each job; 0: cores / slots")->capture_default_str();
-  app.add_option("--memory-bytes", options.memory_bytes, "For all jobs; 0: 80 % of the machine's")->capture_default_str();
+  app.add_option("--memory,--memory-bytes", options.memory_bytes,
+                 "Of the host, for all jobs: bytes, or 12GiB; 0: 80 % of the machine's or its control group's")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  app.add_option("--device", options.devices, "An accelerator to use, by id or kind; repeat; default all; none: no one");
+  app.add_option("--address", options.address, "Where other members of a gang reach this machine")->capture_default_str();
+  app.add_option("--drain-seconds", options.drain_seconds,
+                 "After SIGTERM: how long running jobs may go on before they are stopped with a checkpoint; -1: to their end")
+      ->check(CLI::Range(-1, 1000000))
+      ->capture_default_str();
   app.add_option("--traces", traces, "Folder for traces; default: traces in the data folder");
   CLI11_PARSE(app, argc, argv);
   const swage::Status status = swage::Work(options, traces, &signals);

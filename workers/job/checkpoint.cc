@@ -45,7 +45,7 @@ StatusOr<Checkpoint> Checkpoint::Open(Env* env, const std::string& dir, const Di
     auto text = ReadFile(env, path, kStateBytes);
     Status loaded = text.ok() ? checkpoint.Load(*text) : text.status();
     if (!loaded.ok()) {
-      LogInfo("checkpoint in ", dir, " not used: ", MessageOf(loaded));
+      LogWarning("checkpoint in ", dir, " not used: ", MessageOf(loaded));
       checkpoint.blocks_.clear();
       checkpoint.quality_.reset();
       SWAGE_RETURN_IF_ERROR(checkpoint.Discard());

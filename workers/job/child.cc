@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "base/env.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "workers/job/probe.h"
 
 namespace swage {
 namespace {
@@ -72,6 +74,10 @@ struct Signals {
   std::atomic<bool> cancelled{false}, finished{false};
 };
 
+// Also set by SIGTERM: a supervisor that stops the worker may send it to all processes of its group.
+std::atomic<bool> stopping{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
 // Watches fd 3 for the whole life of the process: the end of the stream means that the daemon is
 // gone, and then the child must not live on to write into folders that another attempt may own by
 // now. _exit: nothing is worth flushing.
@@ -79,6 +85,7 @@ void Watch(LineReader reader, std::shared_ptr<Signals> signals) {
   std::string line;
   while (reader.Next(&line)) {
     if (line.find("\"cancel\"") != std::string::npos) signals->cancelled.store(true);
+    if (line.find("\"stop\"") != std::string::npos) stopping.store(true);
   }
   if (!signals->finished.load()) _exit(kExitOrphan);
 }
@@ -101,6 +108,7 @@ StatusOr<std::string> RunJob(const ChildRun& run, const std::atomic<bool>& cance
   EngineHooks hooks;
   hooks.tracer = &tracer;
   hooks.cancelled = [&] { return cancelled.load(); };
+  hooks.stopping = [] { return stopping.load(); };
   hooks.progress = [](const Progress& progress) {
     ChildMessage message;
     message.progress = progress;
@@ -117,12 +125,15 @@ int JobChildMain() {
   setpriority(PRIO_PROCESS, 0, kNiceness);
   // Ctrl-C at a terminal goes to the whole group; the daemon decides what happens to its children.
   std::signal(SIGINT, SIG_IGN);
+  std::signal(SIGTERM, [](int) { stopping.store(true); });
   LineReader reader;
   std::string line;
   if (!reader.Next(&line)) return kExitOrphan;
   StatusOr<ChildRun> run = DecodeRun(line);
   if (!run.ok()) return Fail(run.status());
   SetLogName(Cat("child ", run->job));
+  // What it was not given it does not see. Before any thread: the environment is not theirs to share.
+  setenv("CUDA_VISIBLE_DEVICES", Join(run->request.devices, ",").c_str(), 1);
   auto signals = std::make_shared<Signals>();  // shared: the watching thread outlives this function
   std::thread(Watch, std::move(reader), signals).detach();
   StatusOr<std::string> report = RunJob(*run, signals->cancelled);
@@ -133,6 +144,13 @@ int JobChildMain() {
   done.report_bytes = report->size();
   Send(done);
   return kExitOk;
+}
+
+std::optional<int> RunAsChild(int argc, char** argv) {
+  const std::string_view word = argc >= 2 ? argv[1] : "";
+  if (word == "__job") return JobChildMain();
+  if (word == "__probe") return ProbeChildMain(argc >= 3 ? std::atoi(argv[2]) : 0);
+  return std::nullopt;
 }
 
 }  // namespace swage

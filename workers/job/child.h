@@ -2,7 +2,8 @@
 // socket:
 //   in   {"run": {EngineRequest's fields by name, plus "trace_file", "traceparent", "job",
 //   "attempt"}}   first line
-//        {"cancel": true}
+//        {"stop": true}      end once the block under way is in the checkpoint; SIGTERM says the same
+//        {"cancel": true}    end at once
 //   out  {"progress": {"stage", "fraction", "eta_seconds", "message", "peak_bytes"}}
 //        {"done": {"report_bytes": N}}            then exits 0; the artifact is in out_dir
 //        {"failed": {"code": "INVALID_ARGUMENT", "reason", "message", "next_step"}}   then exits 1
@@ -11,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -19,6 +21,9 @@
 namespace swage {
 
 int JobChildMain();  // the whole life of the child; returns the exit code
+// First thing in main: the exit code, where this process was started as `__job` or `__probe THREADS`
+// (workers/job/probe.h).
+std::optional<int> RunAsChild(int argc, char** argv);
 
 // Both ends of the protocol.
 std::string EncodeRun(const EngineRequest& request, const std::string& trace_file,

@@ -43,6 +43,11 @@ StatusOr<ChildRun> RunOf(const Json& json) {
   SWAGE_ASSIGN_OR_RETURN(request.text_digests, ParseDigests(json.at("text_digests")));
   request.threads = json.at("threads").get<int>();
   request.memory_limit_bytes = json.at("memory_limit_bytes").get<uint64_t>();
+  request.keep_checkpoint = json.value("keep_checkpoint", false);
+  request.devices = json.value("devices", std::vector<std::string>());
+  request.rank = json.value("rank", 0);
+  request.world = json.value("world", 1);
+  request.peers = json.value("peers", std::vector<std::string>());
   request.trace_parent = SpanContext::FromTraceparent(json.at("traceparent").get<std::string>());
   run.trace_file = json.at("trace_file").get<std::string>();
   run.job = json.at("job").get<std::string>();
@@ -97,6 +102,11 @@ std::string EncodeRun(const EngineRequest& request, const std::string& trace_fil
               {"text_digests", digests},
               {"threads", request.threads},
               {"memory_limit_bytes", request.memory_limit_bytes},
+              {"keep_checkpoint", request.keep_checkpoint},
+              {"devices", request.devices},
+              {"rank", request.rank},
+              {"world", request.world},
+              {"peers", request.peers},
               {"traceparent", request.trace_parent.ToTraceparent()},
               {"trace_file", trace_file},
               {"job", job},

@@ -52,7 +52,7 @@ StatusOr<std::string> RunStages(Job* job) {
   SWAGE_RETURN_IF_ERROR(RunQuality(job));
   StatusOr<std::string> report = RunEncode(job);
   job->supervisor.End(report.status());
-  if (report.ok()) {
+  if (report.ok() && !job->request.keep_checkpoint) {
     Status discarded = job->checkpoint->Discard();
     if (!discarded.ok())
       LogWarning("checkpoints stay in ", job->request.scratch_dir, ": ", MessageOf(discarded));

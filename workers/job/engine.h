@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/digest.h"
 #include "base/env.h"
@@ -35,12 +36,20 @@ struct EngineRequest {
   int threads = 0;  // 0: all cores
   uint64_t memory_limit_bytes =
       0;  // 0: none; exceeding it fails the job with OOM_REAL, not the machine
+  // Checkpoints stay when the job is done: the artifact is not safe yet where the caller uploads it.
+  bool keep_checkpoint = false;
+  std::vector<std::string> devices;  // beside the CPU; of methods that compute there
+  int rank = 0, world = 1;           // a gang's member, for methods that share their work
+  std::vector<std::string> peers;    // addresses by rank
   SpanContext trace_parent;
 };
 
 struct EngineHooks {
   std::function<void(const Progress&)> progress;  // may be null; called from the engine's thread
   std::function<bool()> cancelled;                // may be null; asked at least once a second
+  // May be null. True: end with CANCELLED/STOPPED as soon as nothing is lost by it, which is when
+  // the block under way is in the checkpoint; at once in any other stage.
+  std::function<bool()> stopping;
   Tracer* tracer = nullptr;                       // may be null
 };
 

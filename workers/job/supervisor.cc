@@ -38,7 +38,13 @@ Status Supervisor::Begin(const std::string& stage, const std::string& message) {
   Report(message);
   HoldAt(stage);
   begun_ = clock_->MonotonicNanos();
-  return Check();
+  SWAGE_RETURN_IF_ERROR(Check());
+  return CheckStopping();
+}
+
+Status Supervisor::CheckStopping() const {
+  if (!hooks_.stopping || !hooks_.stopping()) return absl::OkStatus();
+  return Error(StatusCode::kCancelled, "STOPPED", Cat("stopped in ", stage_, " as it was asked to"));
 }
 
 StageReport Supervisor::Measure() const {
@@ -61,6 +67,8 @@ Status Supervisor::Check() {
   if (hooks_.cancelled && hooks_.cancelled()) {
     return Error(StatusCode::kCancelled, "CANCELLED", Cat("cancelled in ", stage_));
   }
+  // A block is finished first: that is what a stop is given time for. Of other stages nothing is kept.
+  if (!StartsWith(stage_, "block[")) SWAGE_RETURN_IF_ERROR(CheckStopping());
   const int64_t now = clock_->MonotonicNanos();
   if (memory_limit_bytes_ == 0 || now - last_memory_ < kMemoryNanos) return absl::OkStatus();
   last_memory_ = now;

@@ -22,7 +22,8 @@ class Supervisor {
   StageReport End(const Status& status);
   // Figures of the running stage so far.
   StageReport Measure() const;
-  // CANCELLED, or RESOURCE_EXHAUSTED/OOM_REAL; cheap enough to be asked after every micro-batch.
+  // CANCELLED, CANCELLED/STOPPED (not within a block), or RESOURCE_EXHAUSTED/OOM_REAL; cheap enough
+  // to be asked after every micro-batch.
   Status Check();
   // Part of the running stage in [0, 1]; reports at most ten times a second.
   void Advance(double part);
@@ -32,6 +33,7 @@ class Supervisor {
 
  private:
   void Report(const std::string& message);
+  Status CheckStopping() const;
 
   const EngineHooks& hooks_;
   uint64_t memory_limit_bytes_;

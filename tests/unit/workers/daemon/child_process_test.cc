@@ -96,6 +96,8 @@ TEST(Failure, ReasonsOfTheEngineBecomeTheSchedulersAndStayReadable) {
   EXPECT_EQ(OutcomeOf(Error(StatusCode::kResourceExhausted, "DISK_FULL", "x"), FailedIn::kEngine).reason, "STORE_FULL");
   EXPECT_EQ(OutcomeOf(Unavailable("UNREACHABLE", "x"), FailedIn::kStaging).reason, "STORE_UNAVAILABLE");
   EXPECT_EQ(OutcomeOf(NotFound("OBJECT_MISSING", "x"), FailedIn::kStaging).reason, "INPUT_MISSING");
+  EXPECT_EQ(OutcomeOf(Error(StatusCode::kInternal, "DEVICE_FAILED", "x"), FailedIn::kEngine).reason, "DEVICE_FAILED");
+  EXPECT_EQ(OutcomeOf(Error(StatusCode::kCancelled, "STOPPED", "x"), FailedIn::kEngine).reason, "CHILD_KILLED");
 }
 
 }  // namespace

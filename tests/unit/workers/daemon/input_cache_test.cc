@@ -58,6 +58,27 @@ TEST_F(InputCacheTest, TheLeastRecentlyUsedGoesFirstAndWhatIsPinnedStays) {
   EXPECT_LE(cache.bytes(), 2500u);
 }
 
+TEST_F(InputCacheTest, TellsTheModelsThatItHasTheLastUsedFirst) {
+  const auto put = [&](InputCache* cache, const std::string& name, const std::string& file) {
+    const auto pin = cache->Acquire(
+        Id(name),
+        [&](const std::string& folder) {
+          EXPECT_TRUE(env_->CreateDirs(folder).ok());
+          return WriteFileAtomic(env_, JoinPath(folder, file), "x");
+        },
+        [] { return true; });
+    EXPECT_TRUE(pin.ok());
+  };
+  InputCache cache(env_, dir_.path(), 1 << 20);
+  put(&cache, "a", "config.json");
+  put(&cache, "t", "text");
+  put(&cache, "b", "config.json");
+  put(&cache, "a", "config.json");
+  EXPECT_EQ(cache.Models(64), (std::vector<std::string>{Id("a"), Id("b")}));
+  EXPECT_EQ(cache.Models(1), (std::vector<std::string>{Id("a")}));
+  EXPECT_EQ(InputCache(env_, dir_.path(), 1 << 20).Models(64).size(), 2u);
+}
+
 TEST_F(InputCacheTest, AnIdThatIsNoDigestIsRefused) {
   InputCache cache(env_, dir_.path(), 1000);
   EXPECT_FALSE(cache.Acquire("../../etc", [](const std::string&) { return absl::OkStatus(); }, [] { return true; }).ok());

@@ -16,6 +16,11 @@ TEST(ChildProtocol, ARunComesBackAsItWasSent) {
   request.text_digests = {{"cal.txt", Sha256Of("c")}};
   request.threads = 3;
   request.memory_limit_bytes = uint64_t{1} << 40;
+  request.keep_checkpoint = true;
+  request.devices = {"GPU-1"};
+  request.rank = 1;
+  request.world = 2;
+  request.peers = {"a:1", "b:2"};
   request.trace_parent = SpanContext::NewTrace();
   const std::string line = EncodeRun(request, "/t.jsonl", "jobs/x", 2);
   EXPECT_EQ(line.find('\n'), std::string::npos) << "a message is one line";
@@ -31,6 +36,11 @@ TEST(ChildProtocol, ARunComesBackAsItWasSent) {
   EXPECT_EQ(run->request.threads, 3);
   EXPECT_EQ(run->request.memory_limit_bytes, uint64_t{1} << 40);
   EXPECT_EQ(run->request.trace_parent.ToTraceparent(), request.trace_parent.ToTraceparent());
+  EXPECT_TRUE(run->request.keep_checkpoint);
+  EXPECT_EQ(run->request.devices, request.devices);
+  EXPECT_EQ(run->request.rank, 1);
+  EXPECT_EQ(run->request.world, 2);
+  EXPECT_EQ(run->request.peers, request.peers);
   EXPECT_EQ(run->trace_file, "/t.jsonl");
   EXPECT_EQ(run->job, "jobs/x");
   EXPECT_EQ(run->attempt, 2);

@@ -59,6 +59,7 @@ class Child {
       pending_.append(buffer, static_cast<size_t>(got));
     }
   }
+  void Signal(int number) { kill(pid_, number); }
   void Hang() {
     if (socket_ >= 0) close(socket_);
     socket_ = -1;
@@ -161,6 +162,35 @@ TEST_F(ChildTest, ACancelledJobSaysSo) {
   EXPECT_EQ(child.Wait(), 1);
 }
 
+TEST_F(ChildTest, AStopEndsItBetweenBlocksByALineOrBySigterm) {
+  for (const bool by_signal : {false, true}) {
+    SCOPED_TRACE(by_signal);
+    const EngineRequest request = Request(kInt4, Cat("out", by_signal));
+    Child child({"SWAGE_HOLD=block[2]:300"});
+    child.Send(EncodeRun(request, "", "jobs/a", 1));
+    auto message = child.Next();
+    while (message.ok() && message->progress.stage != "block[1]") message = child.Next();
+    by_signal ? child.Signal(SIGTERM) : child.Send("{\"stop\": true}");
+    while (message.ok() && message->kind == ChildMessage::Kind::kProgress) message = child.Next();
+    ASSERT_TRUE(message.ok());
+    EXPECT_EQ(ReasonOf(message->failure), "STOPPED") << message->failure;
+    EXPECT_EQ(child.Wait(), 1);
+    EXPECT_TRUE(Env::Posix()->Exists(JoinPath(request.scratch_dir, "block-0.safetensors")));
+    EXPECT_FALSE(Env::Posix()->Exists(JoinPath(request.scratch_dir, "block-2.safetensors")));
+  }
+}
+
+TEST_F(ChildTest, CheckpointsStayWhereTheCallerWantsThem) {
+  EngineRequest request = Request(kInt4);
+  request.keep_checkpoint = true;
+  Child child;
+  child.Send(EncodeRun(request, "", "jobs/a", 1));
+  auto message = child.Next();
+  while (message.ok() && message->kind == ChildMessage::Kind::kProgress) message = child.Next();
+  EXPECT_EQ(child.Wait(), 0);
+  EXPECT_TRUE(Env::Posix()->Exists(JoinPath(request.scratch_dir, "state.json")));
+}
+
 TEST_F(ChildTest, ANextAttemptContinuesAfterAKill) {
   const EngineRequest request = Request(kInt4);
   {
@@ -187,7 +217,7 @@ TEST_F(ChildTest, ANextAttemptContinuesAfterAKill) {
 }  // namespace swage
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string(argv[1]) == "__job") return swage::JobChildMain();
+  if (const auto code = swage::RunAsChild(argc, argv)) return *code;
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

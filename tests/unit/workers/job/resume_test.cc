@@ -94,6 +94,26 @@ TEST_F(ResumeTest, GarbageInTheStateFileIsNoReasonToFail) {
   }
 }
 
+TEST_F(ResumeTest, AStopWaitsForTheBlockUnderWayAndForNothingElse) {
+  const EngineRequest whole = Request(recipe_, "whole");
+  Finish(whole);
+  // Asked for right after the stage has begun.
+  const std::vector<std::pair<std::string, size_t>> cases = {
+      {"load", 9}, {"block[1]", 6}, {"block[5]", 3}, {"evaluate", 3}};
+  for (const auto& [stage, stages_after] : cases) {
+    SCOPED_TRACE(stage);
+    const EngineRequest request = Request(recipe_, "stopped-" + stage);
+    bool seen = false;
+    int asked = 0;
+    EngineHooks hooks;
+    hooks.progress = [&, wanted = stage](const Progress& p) { seen |= p.stage == wanted; };
+    hooks.stopping = [&] { return seen && ++asked > 1; };
+    EXPECT_EQ(ReasonOf(RunRecipe(Env::Posix(), request, hooks).status()), "STOPPED");
+    EXPECT_EQ(Finish(request).size(), stages_after);
+    EXPECT_EQ(FilesOf(request.out_dir), FilesOf(whole.out_dir));
+  }
+}
+
 TEST_F(ResumeTest, CancellationIsSeenWithinABlock) {
   const EngineRequest request = Request(recipe_);
   int asked = 0;
