@@ -31,8 +31,10 @@ class HandoverTest : public PlatformTest {
     Stop();
   }
 
-  std::unique_ptr<WorkerDaemon> StartWorker(const std::string& name, int64_t share_every_ms = 60000) {
+  std::unique_ptr<WorkerDaemon> StartWorker(const std::string& name, int64_t share_every_ms = 60000,
+                                            int drain_seconds = 0) {
     WorkerOptions options;
+    options.drain_seconds = drain_seconds;
     options.share_every_ms = share_every_ms;
     options.data_dir = JoinPath(dir_.path(), name);
     options.scheduler_address = options.store_address = platform_->address();
@@ -191,6 +193,20 @@ TEST_F(HandoverTest, ADrainedWorkersJobGoesOnElsewhere) {
   EXPECT_EQ(moved.attempts[0].reason, "DRAINED");
   EXPECT_FALSE(Computed("b", 1));
   EXPECT_TRUE(Computed("b", 2));
+}
+
+TEST_F(HandoverTest, ADrainThatWaitsLetsTheJobEndWhereItIs) {
+  DrainPlatformsOwn();
+  ::setenv("SWAGE_HOLD", "block[2]:1500", 1);
+  auto a = StartWorker("a", 60000, /*drain_seconds=*/-1);
+  const auto created = jobs_->Create(SmallJob(), "stays");
+  ASSERT_TRUE(created.ok()) << created.status();
+  AwaitStage(created->name, "block[2]");
+  a->Drain();
+  const JobView job = WatchToEnd(created->name);
+  JoinWatches();
+  EXPECT_EQ(job.state, "SUCCEEDED") << job.message;
+  EXPECT_EQ(job.attempts.size(), 1u);
 }
 
 // No farewell: the scheduler waits for the end of the lease.

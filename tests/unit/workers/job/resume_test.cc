@@ -99,7 +99,7 @@ TEST_F(ResumeTest, AStopWaitsForTheBlockUnderWayAndForNothingElse) {
   Finish(whole);
   // Asked for right after the stage has begun.
   const std::vector<std::pair<std::string, size_t>> cases = {
-      {"load", 9}, {"block[1]", 6}, {"block[5]", 3}, {"evaluate", 3}};
+      {"load", 9}, {"block[1]", 7}, {"block[5]", 3}, {"evaluate", 3}};
   for (const auto& [stage, stages_after] : cases) {
     SCOPED_TRACE(stage);
     const EngineRequest request = Request(recipe_, "stopped-" + stage);
