@@ -12,7 +12,7 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kMillis = 1000000;
+constexpr int64_t kNanosPerMilli = 1000000;
 constexpr int64_t kKillAfterMs = 5000;  // between asking a child to end at once and making it
 
 }  // namespace
@@ -26,7 +26,7 @@ SlotOutcome Attempt::RunChild(const std::string& request_line, bool* done) {
   SlotOutcome failure;
   std::string line;
   while (true) {
-    const int64_t left_ms = (deadline.kill_at - context_.clock->MonotonicNanos()) / kMillis;
+    const int64_t left_ms = (deadline.kill_at - context_.clock->MonotonicNanos()) / kNanosPerMilli;
     const int timeout_ms =
         deadline.kill_at == INT64_MAX ? -1 : static_cast<int>(std::clamp<int64_t>(left_ms, 0, INT32_MAX));
     const auto event = child->Wait(wake_fd_, timeout_ms, &line);
@@ -54,10 +54,10 @@ void Attempt::SayControl(ChildProcess* child, Deadline* deadline) {
   const Control now = control();
   const int64_t mono = context_.clock->MonotonicNanos();
   if (now.stop && !std::exchange(deadline->stop_said, true)) {
-    deadline->kill_at = std::min(deadline->kill_at, mono + kKillAfterMs * kMillis);
+    deadline->kill_at = std::min(deadline->kill_at, mono + kKillAfterMs * kNanosPerMilli);
     (void)child->Send(R"({"cancel":true})");
   } else if (now.wind_down && !std::exchange(deadline->wind_down_said, true)) {
-    deadline->kill_at = mono + std::max<int64_t>(0, now.grace_ms) * kMillis;
+    deadline->kill_at = mono + std::max<int64_t>(0, now.grace_ms) * kNanosPerMilli;
     (void)child->Send(R"({"stop":true})");
   }
 }

@@ -12,7 +12,7 @@ namespace {
 constexpr char kKind[] = "checkpoint";
 constexpr char kState[] = "state.json";
 constexpr uint64_t kStateBytes = 256u << 20;
-constexpr int kRetryMs = 10000;
+constexpr int kShareRetryMs = 10000;
 
 bool IsBlock(const std::string& name) { return StartsWith(name, "block-") && EndsWith(name, ".safetensors"); }
 
@@ -28,7 +28,7 @@ Status LinkOrCopy(Env* env, const std::string& from, const std::string& to) {
 
 CheckpointShare::CheckpointShare(Env* env, const std::string& store_address, const std::string& tenant, std::string work,
                                  std::string stage)
-    : env_(env), work_(std::move(work)), stage_(std::move(stage)), client_(store_address, tenant, kRetryMs) {}
+    : env_(env), work_(std::move(work)), stage_(std::move(stage)), client_(store_address, tenant, kShareRetryMs) {}
 
 void CheckpointShare::TakeOver(const std::string& artifact) {
   const Status status = TryTakeOver(artifact);
