@@ -436,7 +436,7 @@ class Core {
   std::optional<Seat> SeatOn(Worker* worker, const Job& job, Now now) const;
   void SeatFrom(const Group& group, const Job& job, const std::string& not_on, Now now,
                 std::vector<Seat>* seats);
-  void HoldFor(const Job& job, size_t seats);
+  void HoldFor(const Job& job);
   std::string OverQuota(const Job& job) const;
   // room.cc
   Room RoomOf(const Worker& worker, const std::string& for_job) const;

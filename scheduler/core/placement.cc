@@ -119,7 +119,7 @@ bool Core::Place(Job* job, Pass* pass) {
     ReindexTouched();
     return true;
   }
-  if (++pass->holds <= kHoldsPerPass) HoldFor(*job, seats.size());
+  if (++pass->holds <= kHoldsPerPass) HoldFor(*job);
   MakeRoom(*job, pass);
   ReindexTouched();
   return false;
@@ -240,8 +240,10 @@ std::vector<Core::Seat> Core::FindSeats(const Job& job, Now now) {
 
 // Keeps the places for it that will be large enough once something there ends: smaller jobs behind
 // would otherwise pass it by for ever. Not more than a quarter of the workers are kept so, or one.
-void Core::HoldFor(const Job& job, size_t seats) {
-  const size_t wanted = static_cast<size_t>(job.record.job.shape.gang) - seats;
+void Core::HoldFor(const Job& job) {
+  // For a gang all of its places, also those that it could have now: else others take them until the
+  // rest is there.
+  const auto wanted = static_cast<size_t>(job.record.job.shape.gang);
   std::vector<std::pair<uint64_t, std::string>> later;
   size_t connected = 0;
   for (const auto& [name, group] : groups_) {

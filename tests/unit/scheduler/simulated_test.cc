@@ -1,5 +1,8 @@
 // What the simulator has found in the core, each as small as it can be told.
 #include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "tests/unit/scheduler/core_harness.h"
 
@@ -58,6 +61,43 @@ TEST_F(Simulated, AGangIsNotTaughtToNeedMoreThanItsLeastWorkerHas) {
   }
   EXPECT_EQ(job("a").state, JobState::kFailed);
   EXPECT_LE(job("a").learned_bytes, 8 * kGb);
+}
+
+// Seed 159: of the places that a gang had found, some were kept for it and the others given away, for
+// as long as smaller jobs came.
+TEST_F(Simulated, AGangIsNotPassedByForEverByAStreamOfSmallJobs) {
+  const std::vector<std::string> names = {"w0", "w1", "w2"};
+  std::map<std::string, std::string> runs;
+  int submitted = 0;
+  for (const std::string& name : names) worker(name, 8 * kGb, 1);
+  for (int i = 0; i < 3; ++i) SubmitAs("c", Cat("c", submitted++));
+  for (int turn = 0; turn < 2; ++turn) {  // they call, and then are told
+    for (const std::string& name : names) {
+      const auto orders = Sync(name);
+      Step();
+      if (orders.empty()) continue;
+      Take(name, orders);
+      runs[name] = orders[0].job;
+    }
+  }
+  ASSERT_EQ(runs.size(), 3u);
+  SubmitAs("a", "gang", [](AdmittedJob* job) { job->shape.gang = 3; });
+  Step();
+  for (int turn = 0; turn < 12 && job("gang", "a").state == JobState::kQueued; ++turn) {
+    SubmitAs("c", Cat("c", submitted++));
+    const std::string& name = names[static_cast<size_t>(turn) % 3];
+    if (runs.contains(name)) EndWith(name, runs[name], "", "INPUT_CORRUPT");
+    runs.erase(name);
+    Report(name);
+    Step();
+    worker(name).report.slots.clear();
+    const auto orders = Sync(name);
+    Step();
+    if (orders.empty()) continue;
+    Take(name, orders);
+    runs[name] = orders[0].job;
+  }
+  EXPECT_EQ(job("gang", "a").state, JobState::kStarting) << job("gang", "a").pending_reason;
 }
 
 // Seed 269: the job was deleted, and a call that came late made it anew.
