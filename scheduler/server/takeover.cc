@@ -67,12 +67,17 @@ Now NowOf(Clock* clock) { return {clock->MonotonicNanos(), clock->UnixNanos()}; 
 
 StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms,
                               uint64_t seed, Clock* clock) {
+  CoreOptions options;
+  options.lease_ms = lease_ms;
+  return TakeOver(state, artifacts, options, seed, clock);
+}
+
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, CoreOptions options,
+                              uint64_t seed, Clock* clock) {
   SWAGE_ASSIGN_OR_RETURN(const ReconcilePage seen, artifacts->Reconcile(0, ""));
   Leadership leadership;
   SWAGE_ASSIGN_OR_RETURN(leadership.incarnation, state->TakeLeadership(seen.highest_incarnation));
-  CoreOptions options;
   options.incarnation = leadership.incarnation;
-  options.lease_ms = lease_ms;
   leadership.core = std::make_unique<Core>(options, Rng(seed, leadership.incarnation));
   // Before the records are read: a request that is written meanwhile is met again in the log, and
   // found gone.

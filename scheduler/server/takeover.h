@@ -25,6 +25,10 @@ struct Leadership {
 // core's randomness: tokens must not repeat, so a real leader draws it from the operating system.
 StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms,
                               uint64_t seed, Clock* clock);
+// The same with other times than the product's, as the simulator wants them; the incarnation in
+// `options` is not looked at.
+StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, CoreOptions options,
+                              uint64_t seed, Clock* clock);
 
 Now NowOf(Clock* clock);
 
