@@ -51,6 +51,7 @@ StatusOr<Arguments> ParseArguments(int argc, const char* const* argv) {
     const bool good =
         name == "--seeds"    ? Seeds(value, &args)
         : name == "--hours"  ? Number(value, &o.hours) && o.hours > 0 && o.hours <= 1000
+        : name == "--replay" ? !(args.replay = value).empty()
         : name == "--faults" ? Profile(value, &o)
         : name == "--jobs"   ? Number(value, &o.jobs_per_hour) && o.jobs_per_hour > 0 &&
                                  o.jobs_per_hour <= 1e6
@@ -65,6 +66,7 @@ const char* HelpText() {
   return R"(swage-sim: the scheduler's real code against simulated time, network and stores.
 
 usage: swage-sim --seeds FROM:TO [options]     seeds FROM to TO, both included; --seeds N: one
+       swage-sim --replay FILE                 a scheduler's snapshot, from where it was taken
 
   --hours H         simulated hours with faults, for each seed (0.1). Then faults stop, and
                     everything must end.
@@ -81,6 +83,9 @@ jobs fail; nodes are cut off, links carry one way only or are clogged one by one
 doubled and held up; schedulers are killed, stopped, and die around their writes; the state store is
 away, does not confirm writes, loses them, or fails over and forgets its last second; the artifact
 store is away or loses a prepared result; wall clocks are set.
+
+A replay has no faults and no clients: it shows where the jobs of the snapshot would have run, and
+which would have waited for ever, and why.
 
 A seed gives the same history each time. Exit status: 0 all invariants held; 1 one was violated: the
 seed, the rule (G1 to G14: docs/guarantees.md), what is left of its faults and calls, and the last

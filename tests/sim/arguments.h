@@ -12,6 +12,7 @@ namespace swage::sim {
 struct Arguments {
   uint64_t from = 1, to = 1;
   SimOptions options;
+  std::string replay;  // a snapshot's file; "" = none
   bool minimize = true, json = false, help = false;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/sim/checker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace swage::sim {
 namespace {
@@ -82,6 +83,17 @@ void Checker::Applied(uint64_t serial, const Transaction& transaction) {
     for (const MemberRecord& member : jobs_.at(key).members) workers.insert(member.worker);
   }
   for (const std::string& worker : workers) CheckLedger(worker);
+  for (const auto& [key, before] : undo_.back().jobs) {
+    const JobModel& job = jobs_.at(key);
+    const bool given = !before.has_value() || before->token != job.token;
+    if (!given || job.state != S::kStarting) continue;
+    for (const MemberRecord& member : job.members) CheckPromises(key, member.worker, job);
+  }
+  for (const auto& [worker, promise] : std::exchange(new_promises_, {})) {
+    std::vector<Promise>& promises = promises_[worker];  // one for a job, whatever it took
+    std::erase_if(promises, [&job = promise.job](const Promise& p) { return p.job == job; });
+    promises.push_back(promise);
+  }
 }
 
 void Checker::Rewound(uint64_t serial) {
@@ -183,6 +195,10 @@ void Checker::CheckRecord(const std::string& key, const std::string& value) {
   if (job.state == S::kQueued && job.token != JobToken{})
     world_->Fail("G4", Cat(key, " is queued and has a token"));
   CheckBudgets(key, record);
+  if (job.state != S::kQueued) {  // it is placed, or needs no place any more
+    for (auto& [worker, promises] : promises_)
+      std::erase_if(promises, [&key = key](const Promise& p) { return p.job == key; });
+  }
   if (job.state == S::kFinalizing && record.shared) {
     if (before.state != S::kFinalizing) ++shared_;
     if (!artifacts_.contains({job.tenant, job.artifact}))
@@ -215,8 +231,10 @@ void Checker::CheckAssignment(const std::string& key, const JobModel& job) {
   for (const MemberRecord& member : job.members) {
     if (!workers.insert(member.worker).second)
       world_->Fail("G11", Cat(key, " has two members on ", member.worker));
-    CheckPromises(key, member.worker, job);
   }
+  FirstStart& start = first_starts_[key];
+  if (start.workers.empty())
+    start = {world_->now(), Join(std::vector<std::string>(workers.begin(), workers.end()), ", ")};
   const auto [it, first] = random_of_.try_emplace(
       {key, job.token.incarnation, job.token.epoch}, job.token.random);
   if (!first && it->second != job.token.random)
@@ -241,8 +259,8 @@ void Checker::NotePreemption(const JobEventRecord& event, const JobModel& victim
   const std::string id = event.message.substr(at + kMark.size());
   for (const auto& [key, job] : jobs_) {
     if (SplitKey(key).name != id) continue;
-    const int64_t until = world_->now() + 4 * int64_t{limits::kStopGraceMs} * kMillisecond;
-    promises_[victim.members[0].worker].push_back({key, victim.token.incarnation, until});
+    const int64_t until = world_->now() + 4 * stop_grace_ms_ * kMillisecond;
+    new_promises_.push_back({victim.members[0].worker, {key, victim.token.incarnation, until}});
   }
 }
 
@@ -307,6 +325,29 @@ void Checker::CheckLedger(const std::string& worker) {
     if (bytes > has)
       world_->Fail("G10", Cat(worker, " has ", has, " bytes of ", device, " and promises ", bytes));
   }
+}
+
+void Checker::Adopt(const std::string& key, const JobRecord& record) {
+  JobModel& job = jobs_[key];
+  job.requested = job.recorded = job.logged = job.adopted = true;
+  job.request_id = record.job.request_id.empty() ? key : record.job.request_id;
+  job.state = job.log_state = record.state;
+  job.reason = job.log_reason = record.reason;
+  job.epoch = job.log_epoch = record.epoch;
+  job.tenant = record.job.tenant;
+  job.artifact = record.artifact;
+  job.members = record.members;
+  job.shape = record.job.shape;
+  job.token = record.token;
+  job_of_request_id_[job.request_id] = key;
+  SetHolder(key, {}, job);
+  if (record.state == S::kFinalizing) decided_[key].insert(record.artifact);
+  if (record.state == S::kSucceeded) {
+    published_[key] = record.artifact;
+    artifacts_.emplace(job.tenant, record.artifact);
+  }
+  for (const MemberRecord& member : record.members)
+    assigned_[AttemptOf(key, record.token)].insert(member.worker);
 }
 
 void Checker::Acknowledged(const std::string& job_key) {
@@ -384,6 +425,13 @@ bool Checker::AllOver() const {
   return std::all_of(jobs_.begin(), jobs_.end(), [](const auto& j) { return j.second.over(); });
 }
 
+void Checker::FailAsOpen(StateStore* state, const std::string& key) {
+  const auto stored = state->Get(key).value();
+  const std::string why =
+      stored.has_value() ? JobRecordFromJson(stored->value)->pending_reason : "not taken up";
+  world_->Fail("G12", Cat(key, " never ended: ", JobStateName(jobs_.at(key).state), ", ", why));
+}
+
 void Checker::CheckEnd(StateStore* state) {
   for (const std::string& key : acknowledged_) {
     if (!jobs_.contains(key) && !vanished_.contains(key))
@@ -391,10 +439,7 @@ void Checker::CheckEnd(StateStore* state) {
   }
   for (const auto& [key, job] : jobs_) {
     if (!job.over()) {
-      const auto stored = state->Get(key).value();
-      const std::string why =
-          stored.has_value() ? JobRecordFromJson(stored->value)->pending_reason : "not taken up";
-      world_->Fail("G12", Cat(key, " never ended: ", JobStateName(job.state), ", ", why));
+      FailAsOpen(state, key);
     } else if (job.recorded && published_.contains(key) != (job.state == S::kSucceeded)) {
       world_->Fail("G3", Cat(key, " is ", JobStateName(job.state),
                              ", but the artifact store says otherwise"));
@@ -405,7 +450,7 @@ void Checker::CheckEnd(StateStore* state) {
 
 // The stored log has no gap, and its last state is the record's.
 void Checker::CheckLog(StateStore* state, const std::string& key, const JobModel& job) {
-  if (!job.recorded) return;
+  if (!job.recorded || job.adopted) return;
   constexpr size_t kPage = 1000;
   uint64_t after = 0;
   S last = S::kQueued;

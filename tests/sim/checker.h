@@ -42,7 +42,7 @@ struct JobModel {
   JobToken token;
   int64_t held_since = 0;
   // By the events.
-  bool logged = false;
+  bool logged = false, adopted = false;
   JobState log_state = JobState::kQueued;
   uint64_t log_epoch = 0;
   std::string log_reason;
@@ -50,11 +50,20 @@ struct JobModel {
   bool over() const { return deleted || (recorded && IsFinal(state)); }
 };
 
+struct FirstStart {
+  int64_t at = 0;
+  std::string workers;
+};
+
 class Checker {
  public:
   explicit Checker(World* world) : world_(world) {}
 
   void AddWorker(const std::string& id, const std::vector<DeviceReport>& devices, int slots);
+
+  void SetStopGrace(int64_t ms) { stop_grace_ms_ = ms; }
+  // A job as the state store has it at the start, with no events to tell how it came to be so.
+  void Adopt(const std::string& key, const JobRecord& record);
 
   // The state store. `serial` numbers its changes; those after `serial` have been taken back.
   void Applied(uint64_t serial, const Transaction& transaction);
@@ -73,12 +82,14 @@ class Checker {
   // After the last fault: is every job over that there is?
   bool AllOver() const;
   void CheckEnd(StateStore* state);
+  void FailAsOpen(StateStore* state, const std::string& key);  // it has not ended in time
   const std::map<std::string, JobModel>& jobs() const { return jobs_; }
   size_t acknowledged() const { return acknowledged_.size(); }
   size_t vanished() const { return vanished_.size(); }
   uint64_t preemptions() const { return preemptions_; }
   uint64_t gangs() const { return gangs_; }    // assignments to several workers
   uint64_t shared() const { return shared_; }  // results that were another job's
+  const std::map<std::string, FirstStart>& first_starts() const { return first_starts_; }
   const std::map<std::string, double>& slot_seconds() const { return slot_seconds_; }
 
  private:
@@ -113,8 +124,12 @@ class Checker {
   void CheckLog(StateStore* state, const std::string& key, const JobModel& job);
 
   World* const world_;
+  int64_t stop_grace_ms_ = limits::kStopGraceMs;
+  std::map<std::string, FirstStart> first_starts_;
   std::map<std::string, Shape> workers_;
   std::map<std::string, std::vector<Promise>> promises_;  // by worker
+  // Of the transaction at hand: what it gave away before it made them is no breach.
+  std::vector<std::pair<std::string, Promise>> new_promises_;
   std::map<std::string, double> slot_seconds_;            // by tenant
   std::map<std::string, JobModel> jobs_;
   std::map<std::string, std::string> job_of_request_id_;

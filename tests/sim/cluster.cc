@@ -9,12 +9,12 @@ constexpr int kWorkers = 5, kControls = 2;
 
 }  // namespace
 
-Cluster::Cluster(World* world, const Workload* workload)
+Cluster::Cluster(World* world, const Workload* workload, const Snapshot* snapshot)
     : world_(world),
       rng_(world->Stream("cluster")),
       network_(world),
-      checker_(world),
-      lease_ms_(Chance(&rng_, 0.5) ? 10000 : 2000) {
+      checker_(world) {
+  DrawOptions(snapshot);
   state_ = std::make_unique<SimState>(world, &network_, &checker_, network_.Add("state"));
   artifacts_ =
       std::make_unique<SimArtifacts>(world, &network_, &checker_, network_.Add("artifacts"));
@@ -30,7 +30,7 @@ Cluster::Cluster(World* world, const Workload* workload)
     machines_[i].clock = std::make_unique<SimClock>(world);
     machines_[i].place = {network_.Add(name), machines_[i].clock.get(), name};
   }
-  AddWorkers(workload);
+  AddWorkers(workload, snapshot);
   operator_ = std::make_unique<SimOperator>(world, [this] { return Leader(); });
   state_->OnEvents([this] {
     for (const Machine& machine : machines_) {
@@ -39,7 +39,23 @@ Cluster::Cluster(World* world, const Workload* workload)
   });
 }
 
-void Cluster::AddWorkers(const Workload* workload) {
+// The product's own times, or shorter ones, with which more happens.
+void Cluster::DrawOptions(const Snapshot* snapshot) {
+  options_.lease_ms = Chance(&rng_, 0.5) ? 10000 : 2000;
+  if (Chance(&rng_, 0.7)) {
+    options_.min_runtime_ms = 5000;
+    options_.stop_grace_ms = 5000;
+    options_.gang_barrier_ms = 15000;
+    options_.usage_half_life_seconds = 600;
+  }
+  if (snapshot != nullptr) {
+    options_ = {};
+    options_.lease_ms = snapshot->lease_ms;
+  }
+  checker_.SetStopGrace(options_.stop_grace_ms);
+}
+
+void Cluster::AddWorkers(const Workload* workload, const Snapshot* snapshot) {
   WorkerWorld around{world_, &network_, &checker_, artifacts_.get(), workload, {}, {}, {}};
   around.checkpoints = std::make_shared<std::map<std::string, int>>();
   for (const Machine& machine : machines_) around.schedulers.push_back(machine.place.node);
@@ -50,10 +66,15 @@ void Cluster::AddWorkers(const Workload* workload) {
     }
     return nullptr;
   };
-  for (int i = 0; i < kWorkers; ++i) {
-    shapes_.push_back(DrawWorker(i));
-    workers_.push_back(std::make_unique<SimWorker>(around, shapes_.back()));
+  if (snapshot != nullptr) {
+    for (WorkerShape shape : snapshot->workers) {
+      shape.node = network_.Add(shape.id);
+      shapes_.push_back(std::move(shape));
+    }
   }
+  for (int i = 0; i < kWorkers && snapshot == nullptr; ++i) shapes_.push_back(DrawWorker(i));
+  for (const WorkerShape& shape : shapes_)
+    workers_.push_back(std::make_unique<SimWorker>(around, shape));
 }
 
 // The first has most memory, and the last two have devices.
@@ -83,7 +104,7 @@ void Cluster::Start() {
 void Cluster::StartScheduler(Machine* machine) {
   machine->process =
       std::make_shared<SimScheduler>(world_, &network_, &checker_, state_.get(), artifacts_.get(),
-                                     machine->place, ++machine->starts, lease_ms_);
+                                     machine->place, ++machine->starts, options_);
   world_->Note(machine->place.name, " starts");
   machine->process->Start();
 }

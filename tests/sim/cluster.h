@@ -10,6 +10,7 @@
 #include "tests/sim/checker.h"
 #include "tests/sim/network.h"
 #include "tests/sim/operator.h"
+#include "tests/sim/replay.h"
 #include "tests/sim/sim_artifacts.h"
 #include "tests/sim/sim_control.h"
 #include "tests/sim/sim_scheduler.h"
@@ -28,7 +29,8 @@ struct Machine {  // that a scheduler runs on
 
 class Cluster {
  public:
-  Cluster(World* world, const Workload* workload);
+  // With a snapshot: the workers that it had, and a state store that holds what it tells.
+  Cluster(World* world, const Workload* workload, const Snapshot* snapshot);
   void Start();
   void Calm();  // the end of all faults
 
@@ -43,11 +45,12 @@ class Cluster {
   std::vector<std::unique_ptr<SimControl>>& controls() { return controls_; }
   std::vector<std::unique_ptr<SimWorker>>& workers() { return workers_; }
   const std::vector<WorkerShape>& shapes() const { return shapes_; }
-  int64_t lease_nanos() const { return lease_ms_ * kMillisecond; }
+  int64_t lease_nanos() const { return options_.lease_ms * kMillisecond; }
   std::shared_ptr<SimScheduler> Leader();  // one that believes it leads; null: none
 
  private:
-  void AddWorkers(const Workload* workload);
+  void AddWorkers(const Workload* workload, const Snapshot* snapshot);
+  void DrawOptions(const Snapshot* snapshot);
   WorkerShape DrawWorker(int number);
   void StartScheduler(Machine* machine);
   void Supervise(size_t machine);
@@ -56,7 +59,7 @@ class Cluster {
   Rng rng_;
   Network network_;
   Checker checker_;
-  const int64_t lease_ms_;
+  CoreOptions options_;
   std::unique_ptr<SimState> state_;
   std::unique_ptr<SimArtifacts> artifacts_;
   std::vector<Machine> machines_;

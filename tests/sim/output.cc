@@ -77,6 +77,19 @@ void PrintTotals(const Arguments& args, const Totals& totals, bool json) {
             Fixed(Seconds(totals.longest_quiet_nanos), 0), " s\n"));
 }
 
+void PrintReplay(const SimResult& result, bool json) {
+  if (json) {
+    const nlohmann::json out = {
+        {"jobs", result.ends}, {"simulated_hours", Hours(result.nanos)}, {"violation", result.violation.what}};
+    return Print(out.dump(2) + "\n");
+  }
+  for (const auto& [key, end] : result.ends) Print(Cat(key, ": ", end, "\n"));
+  Print(Cat(result.succeeded, " jobs succeeded, ", result.failed, " failed, after ",
+            Fixed(Hours(result.nanos), 2), " simulated hours\n"));
+  if (!result.violation.empty())
+    Print(Cat("FAILED: ", result.violation.rule, ": ", result.violation.what, "\n"));
+}
+
 void PrintFailure(const Minimized& small, const SimResult& first, bool json) {
   const SimResult& result = small.result;
   if (json) {

@@ -14,6 +14,7 @@ struct Totals {
 };
 
 void PrintTotals(const Arguments& args, const Totals& totals, bool json);
+void PrintReplay(const SimResult& result, bool json);
 // `first` is the history as it was before it was made small.
 void PrintFailure(const Minimized& small, const SimResult& first, bool json);
 

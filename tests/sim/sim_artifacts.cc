@@ -44,6 +44,17 @@ std::unique_ptr<ArtifactStore> SimArtifacts::Connect(NodeId from) {
   return std::make_unique<Link>(this, from);
 }
 
+void SimArtifacts::Adopt(const std::string& tenant, const std::string& job,
+                         const std::string& artifact, bool published) {
+  const std::string key = JobKey(tenant, job);
+  if (!published) {
+    prepared_[key].insert(artifact);
+    return;
+  }
+  published_[key] = {tenant, job, artifact};
+  artifacts_[tenant].insert(artifact);
+}
+
 void SimArtifacts::Prepare(const std::string& tenant, const std::string& job,
                            const JobToken& token, const std::string& artifact) {
   const std::string key = JobKey(tenant, job);

@@ -29,6 +29,9 @@ class SimArtifacts {
   void Calm() { down_ = lose_next_ = false; }
   NodeId node() const { return node_; }
 
+  // As it is at the start: what a job has published, or only prepared.
+  void Adopt(const std::string& tenant, const std::string& job, const std::string& artifact,
+             bool published);
   void Prepare(const std::string& tenant, const std::string& job, const JobToken& token,
                const std::string& artifact);
 

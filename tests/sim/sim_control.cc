@@ -40,6 +40,7 @@ SimClients::SimClients(World* world, Network* network, Checker* checker, NodeId 
       ids_(workload->jobs.size()) {}
 
 void SimClients::Do(const ClientAct& act) {
+  ids_.resize(workload_->jobs.size());
   if (act.kind == "submit") {
     const int submits = workload_->jobs[static_cast<size_t>(act.job)].submits;
     for (int i = 0; i < submits; ++i) Submit(act.job, i);

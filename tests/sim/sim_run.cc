@@ -15,38 +15,32 @@ JobToken Of(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; 
 
 }  // namespace
 
-const JobSpec& SimWorker::SpecOf(const Run& run) const {
-  return around_.workload->jobs.at(static_cast<size_t>(JobOfRecipe(run.order.spec.recipe_json)));
+const JobSpec& SimWorker::SpecOf(const Assignment& assignment) const {
+  return around_.workload->jobs.at(static_cast<size_t>(JobOfRecipe(assignment.recipe_json)));
 }
 
 void SimWorker::Begin(const Assignment& assignment) {
   const AttemptToken& token = assignment.token;
-  const auto told = told_.find(token);
-  if (told == told_.end()) {  // it waited for room, and is not wanted any more
-    return Later(0, [this, token] { Execute(table_->Finished(token, {"", "LEASE_LOST", ""})); });
-  }
-  const AssignmentOrder& order = told->second;
-  around_.world->Note(shape_.id, " starts ", order.job, " epoch ", order.token.epoch, " rank ",
-                      order.rank, " of ", order.world);
-  around_.checker->Started(shape_.id, JobKey(order.tenant, order.job), order.token);
+  around_.world->Note(shape_.id, " starts ", assignment.job, " epoch ", token.epoch, " rank ",
+                      assignment.rank, " of ", assignment.world);
+  around_.checker->Started(shape_.id, JobKey(assignment.tenant, assignment.job), Of(token));
   Run& run = runs_[token];
-  run.order = order;
-  if (const auto known = around_.checkpoints->find(order.checkpoint);
+  run.assignment = assignment;
+  if (const auto known = around_.checkpoints->find(assignment.checkpoint);
       known != around_.checkpoints->end()) {
     run.steps_done = known->second;
-    run.checkpoint = order.checkpoint;
   }
   CheckMemory();
   if (around_.world->now() < refuses_until_)
     return Later(0, [this, token] { End(token, {"", "REFUSED", "simulated"}); });
-  if (order.started) Compute(token);
+  if (assignment.started) Compute(token);
 }
 
 void SimWorker::CheckMemory() {
   std::map<std::string, uint64_t> used;
-  for (const auto& [token, run] : runs_) used["cpu0"] += run.order.memory_limit_bytes;
+  for (const auto& [token, run] : runs_) used["cpu0"] += run.assignment.memory_limit_bytes;
   for (const auto& [token, run] : runs_) {
-    for (const DeviceShare& share : run.order.devices) used[share.device] += share.bytes;
+    for (const AssignedDevice& share : run.assignment.devices) used[share.device] += share.bytes;
   }
   for (const DeviceReport& device : shape_.devices) {
     if (used[device.id] <= device.total_bytes) continue;
@@ -57,11 +51,13 @@ void SimWorker::CheckMemory() {
 }
 
 void SimWorker::Compute(const AttemptToken& token) {
-  Run& run = runs_.at(token);
-  if (run.stopping) return;
+  const auto it = runs_.find(token);
+  if (it == runs_.end()) return;  // refused meanwhile
+  Run& run = it->second;
   run.computing = true;
-  around_.checker->Computes(shape_.id, JobKey(run.order.tenant, run.order.job), run.order.token);
-  const JobSpec& spec = SpecOf(run);
+  around_.checker->Computes(shape_.id, JobKey(run.assignment.tenant, run.assignment.job),
+                            Of(token));
+  const JobSpec& spec = SpecOf(run.assignment);
   Later(spec.run_nanos / spec.steps, [this, token] { Work(token); });
 }
 
@@ -69,10 +65,10 @@ void SimWorker::Work(const AttemptToken& token) {
   const auto it = runs_.find(token);
   if (it == runs_.end()) return;  // ended meanwhile
   Run& run = it->second;
-  const JobSpec& spec = SpecOf(run);
+  const JobSpec& spec = SpecOf(run.assignment);
   run.steps_done = std::min(run.steps_done + 1, spec.steps);
   if (run.steps_done == spec.steps) return Done(token);
-  if (spec.run_nanos >= kLongRun) WriteCheckpoint(&run);
+  if (spec.run_nanos >= kLongRun) WriteCheckpoint(token, run);
   SlotProgress progress;
   progress.stage = Cat("block[", run.steps_done, "]");
   progress.fraction = static_cast<double>(run.steps_done) / spec.steps;
@@ -82,43 +78,33 @@ void SimWorker::Work(const AttemptToken& token) {
 }
 
 void SimWorker::Done(const AttemptToken& token) {
-  Run& run = runs_.at(token);
-  const JobSpec& spec = SpecOf(run);
-  const std::string reason = spec.fails.empty() ? std::exchange(next_failure_, "") : spec.fails;
-  if (reason == "DEVICE_FAILED") {
-    const auto& devices = run.order.devices;
-    bad_device_[token] = devices.empty() ? "cpu0" : devices[0].device;
-  }
-  if (!reason.empty()) return End(token, {"", reason, "simulated"});
+  const Assignment& assignment = runs_.at(token).assignment;
+  const JobSpec& spec = SpecOf(assignment);
+  SlotOutcome outcome;
+  outcome.reason = spec.fails.empty() ? std::exchange(next_failure_, "") : spec.fails;
+  if (outcome.reason == "DEVICE_FAILED")
+    outcome.device = assignment.devices.empty() ? "cpu0" : assignment.devices[0].device;
   // Of a gang the first brings the result; the others say that they are done.
-  if (run.order.rank > 0) return End(token, {});
+  if (!outcome.reason.empty() || assignment.rank > 0) return End(token, outcome);
   // Another attempt makes another artifact, so that a doubled result shows.
-  Upload(token, Sha256Of(Cat(run.order.job, " ", token.random, " ", ++digests_)).Hex());
+  Upload(token, Sha256Of(Cat(assignment.job, " ", token.random, " ", ++digests_)).Hex());
 }
 
-void SimWorker::WriteCheckpoint(Run* run) {
-  run->checkpoint =
-      Sha256Of(Cat("checkpoint ", run->order.job, " ", run->order.token.random, " ", ++digests_))
-          .Hex();
-  (*around_.checkpoints)[run->checkpoint] = run->steps_done;
+void SimWorker::WriteCheckpoint(const AttemptToken& token, const Run& run) {
+  const std::string digest =
+      Sha256Of(Cat("checkpoint ", run.assignment.job, " ", token.random, " ", ++digests_)).Hex();
+  (*around_.checkpoints)[digest] = run.steps_done;
+  table_->Checkpointed(token, digest);
 }
 
-// With a grace it first writes down how far it is.
-void SimWorker::StopRun(const AttemptToken& token) {
-  const auto grace = graces_.find(token);
-  const auto run = runs_.find(token);
-  if (run == runs_.end()) return;
-  run->second.stopping = true;
-  if (grace == graces_.end()) {
-    return Later(Between(&rng_, 5 * kMillisecond, kSecond / 2), [this, token] { End(token, {}); });
-  }
-  const int64_t writes = Between(&rng_, kSecond / 2, std::min(grace->second, 5 * kSecond));
-  Later(writes, [this, token] {
+// It writes down how far it is, and ends.
+void SimWorker::WindDown(const SlotTable::WindDown& order) {
+  const int64_t most = std::max(kSecond, std::min(order.grace_ms * kMillisecond, 5 * kSecond));
+  Later(Between(&rng_, kSecond / 2, most), [this, token = order.token, reason = order.reason] {
     const auto it = runs_.find(token);
     if (it == runs_.end()) return;
-    WriteCheckpoint(&it->second);
-    News();
-    Later(kSecond / 2, [this, token] { End(token, {}); });
+    WriteCheckpoint(token, it->second);
+    End(token, {"", reason, "stopped"});
   });
 }
 
@@ -140,11 +126,13 @@ void SimWorker::Upload(const AttemptToken& token, const std::string& artifact) {
 
 void SimWorker::SendPrepare(const AttemptToken& token, const std::string& artifact,
                             const std::function<void()>& acknowledged) {
-  const AssignmentOrder& order = runs_.at(token).order;
+  const Assignment& assignment = runs_.at(token).assignment;
   const NodeId store = around_.artifacts->node();
-  around_.checker->PrepareSent(shape_.id, JobKey(order.tenant, order.job), Of(token));
-  around_.network->Send(shape_.node, store, [this, store, boot = boot_, tenant = order.tenant,
-                                             job = order.job, token, artifact, acknowledged] {
+  around_.checker->PrepareSent(shape_.id, JobKey(assignment.tenant, assignment.job),
+                               Of(token));
+  around_.network->Send(shape_.node, store, [this, store, boot = boot_, tenant = assignment.tenant,
+                                             job = assignment.job, token, artifact,
+                                             acknowledged] {
     if (!around_.artifacts->up()) return;
     around_.artifacts->Prepare(tenant, job, Of(token), artifact);
     around_.network->Send(store, shape_.node, [this, boot, acknowledged] {

@@ -7,6 +7,8 @@ namespace swage::sim {
 namespace {
 
 constexpr int64_t kRetry = kSecond / 10, kPublishRetry = 2 * kSecond;
+// As in leader.cc.
+constexpr int kBeatsPerLease = 6, kLooksPerLease = 20, kSilentPart = 2;
 constexpr size_t kPage = 1000;
 
 class SimCall : public HeldCall {
@@ -23,7 +25,7 @@ class SimCall : public HeldCall {
 
 SimScheduler::SimScheduler(World* world, Network* network, Checker* checker, SimState* state,
                            SimArtifacts* artifacts, const SchedulerPlace& place, uint64_t seed,
-                           int64_t lease_ms)
+                           const CoreOptions& options)
     : world_(world),
       network_(network),
       checker_(checker),
@@ -31,9 +33,10 @@ SimScheduler::SimScheduler(World* world, Network* network, Checker* checker, Sim
       artifacts_node_(artifacts->node()),
       state_(state->Connect(place.node)),
       artifacts_(artifacts->Connect(place.node)),
-      lease_ms_(lease_ms),
+      options_(options),
+      lease_ms_(options.lease_ms),
       rng_(world->Stream(Cat(place.name, " ", seed))),
-      held_(lease_ms) {}
+      held_(options.lease_ms) {}
 
 void SimScheduler::Later(int64_t delay, Event event) {
   world_->After(delay, [weak = weak_from_this(), event = std::move(event)] {
@@ -57,7 +60,7 @@ void SimScheduler::Stop(int64_t nanos) {
 
 void SimScheduler::TryToLead() {
   const uint64_t seed = (static_cast<uint64_t>(rng_()) << 32) | rng_();
-  auto leadership = TakeOver(state_.get(), artifacts_.get(), lease_ms_, seed, place_.clock);
+  auto leadership = TakeOver(state_.get(), artifacts_.get(), options_, seed, place_.clock);
   if (!leadership.ok()) return Later(kRetry, [](SimScheduler* s) { s->TryToLead(); });
   world_->Note(place_.name, " leads, incarnation ", leadership->incarnation);
   checker_->Leads(leadership->incarnation);
@@ -82,8 +85,8 @@ void SimScheduler::StepDown() {
 // Another one leads, and is left in peace as long as it shows signs of life.
 void SimScheduler::Standby(uint64_t seen_beat, int64_t seen_mono) {
   const int64_t now = place_.clock->MonotonicNanos();
-  if (now - seen_mono > lease_ms_ * kMillisecond) return TryToLead();
-  const int64_t look = std::max<int64_t>(lease_ms_ / 10, 10) * kMillisecond;
+  if (now - seen_mono > lease_ms_ * kMillisecond / kSilentPart) return TryToLead();
+  const int64_t look = std::max<int64_t>(lease_ms_ / kLooksPerLease, 10) * kMillisecond;
   Later(look, [seen_beat, seen_mono](SimScheduler* s) {
     const auto beat = s->state_->Get(std::string(kBeatKey));
     if (!beat.ok()) return s->Standby(seen_beat, s->place_.clock->MonotonicNanos());
@@ -134,7 +137,7 @@ void SimScheduler::Turn() {
   held_.AnswerDue(leader_->core.get(), now,
                   [this](AssignmentOrder* order) { return CompleteOrder(order); });
   int64_t next = std::min(leader_->core->NextDeadline(now), held_.Deadline());
-  next = std::min(next, beat_mono_ + lease_ms_ / 3 * kMillisecond);
+  next = std::min(next, beat_mono_ + lease_ms_ * kMillisecond / kBeatsPerLease);
   ScheduleTurn(next - now.mono_nanos);
 }
 
@@ -179,7 +182,7 @@ bool SimScheduler::Dies(bool* armed, const char* when) {
 bool SimScheduler::Apply(CoreOutput* output) {
   const Now now = NowTime();
   const bool writes = !output->writes.empty() || !output->events.empty();
-  if (!writes && now.mono_nanos - beat_mono_ < lease_ms_ / 3 * kMillisecond)
+  if (!writes && now.mono_nanos - beat_mono_ < lease_ms_ * kMillisecond / kBeatsPerLease)
     return held_.empty() || StillLeads();
   beat_mono_ = now.mono_nanos;
   output->writes.push_back({std::string(kBeatKey), leader_->beat_version++, "{}"});

@@ -34,7 +34,7 @@ class SimScheduler : public std::enable_shared_from_this<SimScheduler> {
  public:
   SimScheduler(World* world, Network* network, Checker* checker, SimState* state,
                SimArtifacts* artifacts, const SchedulerPlace& place, uint64_t seed,
-               int64_t lease_ms);
+               const CoreOptions& options);
 
   void Start();  // takes leadership at once, as the real one does
   void Kill() { alive_ = false; }  // everything it knew and had under way is gone
@@ -76,6 +76,7 @@ class SimScheduler : public std::enable_shared_from_this<SimScheduler> {
   const NodeId artifacts_node_;
   const std::shared_ptr<StateStore> state_;
   const std::shared_ptr<ArtifactStore> artifacts_;
+  const CoreOptions options_;
   const int64_t lease_ms_;
   Rng rng_;
   bool alive_ = false, dies_before_ = false, dies_after_ = false;

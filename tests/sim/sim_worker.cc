@@ -16,8 +16,26 @@ Assignment Of(const AssignmentOrder& order) {
   a.tenant = order.tenant;
   a.job = order.job;
   a.token = Of(order.token);
+  a.recipe_json = order.spec.recipe_json;
   a.memory_limit_bytes = order.memory_limit_bytes;
   a.attempt = order.attempt;
+  for (const DeviceShare& share : order.devices) a.devices.push_back({share.device, share.bytes});
+  a.checkpoint = order.checkpoint;
+  a.rank = order.rank;
+  a.world = order.world;
+  a.started = order.started;
+  a.peers = order.peers;
+  return a;
+}
+
+Assignment Of(const StopOrder& order) {
+  Assignment a;
+  a.tenant = order.tenant;
+  a.job = order.job;
+  a.token = Of(order.token);
+  a.stop = true;
+  a.grace_ms = order.grace_ms;
+  a.stop_reason = order.reason;
   return a;
 }
 
@@ -54,11 +72,10 @@ void SimWorker::Start() {
   fenced_ = 0;
   table_ = std::make_unique<SlotTable>(shape_.slots);
   table_->LimitMemory(shape_.devices[0].total_bytes);
+  for (const DeviceReport& device : shape_.devices)
+    table_->LimitDevice(device.id, device.total_bytes);
   lease_ = {};
   runs_.clear();
-  told_.clear();
-  graces_.clear();
-  bad_device_.clear();
   around_.checker->AddWorker(shape_.id, shape_.devices, shape_.slots);
   Call();
 }
@@ -115,16 +132,12 @@ WorkerReport SimWorker::Report() const {
     out.job = slot.assignment.job;
     out.token = Of(token);
     out.progress = {slot.progress.stage, "", slot.progress.fraction, -1, slot.progress.peak_bytes};
-    const auto told = told_.find(token);
-    out.started = told != told_.end() && told->second.started;
-    if (const auto run = runs_.find(token); run != runs_.end()) {
-      out.stopping = run->second.stopping;
-      out.checkpoint = run->second.checkpoint;
-    }
-    if (slot.state != SlotState::kReporting) continue;
-    out.outcome = OutcomeReport{slot.outcome.manifest_digest, slot.outcome.reason, ""};
-    if (const auto bad = bad_device_.find(token); bad != bad_device_.end())
-      out.outcome->device = bad->second;
+    out.started = slot.assignment.started;
+    out.stopping = slot.winding_down;
+    out.checkpoint = slot.checkpoint;
+    if (slot.state == SlotState::kReporting)
+      out.outcome = OutcomeReport{slot.outcome.manifest_digest, slot.outcome.reason, "",
+                                  slot.outcome.device};
   }
   return report;
 }
@@ -180,20 +193,12 @@ void SimWorker::Answered(uint64_t sequence, const SimAnswer& answer) {
 
 void SimWorker::Converge(const SyncAnswer& answer) {
   std::vector<Assignment> desired;
-  told_.clear();
-  graces_.clear();
   for (const AssignmentOrder& order : answer.assignments) {
     desired.push_back(Of(order));
-    told_[Of(order.token)] = order;
     around_.checker->Told(shape_.id, JobKey(order.tenant, order.job), order.token);
   }
-  for (const StopOrder& stop : answer.stops)
-    graces_[Of(stop.token)] = stop.grace_ms * kMillisecond;
+  for (const StopOrder& stop : answer.stops) desired.push_back(Of(stop));
   Execute(table_->Converge(desired));
-  for (const auto& [token, order] : told_) {
-    const auto run = runs_.find(token);
-    if (order.started && run != runs_.end() && !run->second.computing) Compute(token);
-  }
 }
 
 void SimWorker::CheckFence() {
@@ -201,7 +206,6 @@ void SimWorker::CheckFence() {
   if (Now() < lease_.fence_at()) return;
   fenced_ = lease_.fence_at();
   around_.world->Note(shape_.id, " fences itself");
-  graces_.clear();
   Execute(table_->Fence());
 }
 
@@ -217,8 +221,12 @@ void SimWorker::News() {
 }
 
 void SimWorker::Execute(const SlotTable::Actions& actions) {
-  for (const AttemptToken& token : actions.stop) StopRun(token);
+  for (const AttemptToken& token : actions.stop) {
+    Later(Between(&rng_, 5 * kMillisecond, kSecond / 2), [this, token] { End(token, {}); });
+  }
+  for (const SlotTable::WindDown& order : actions.wind_down) WindDown(order);
   for (const Assignment& assignment : actions.start) Begin(assignment);
+  for (const Assignment& assignment : actions.go) Compute(assignment.token);
   if (!actions.start.empty() || !actions.stop.empty()) News();
 }
 

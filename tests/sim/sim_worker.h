@@ -56,17 +56,16 @@ class SimWorker {
 
  private:
   struct Run {  // a process that exists, wanted or not
-    AssignmentOrder order;
-    bool computing = false, stopping = false;
+    Assignment assignment;
+    bool computing = false;
     int steps_done = 0;
-    std::string checkpoint;
   };
   void Later(int64_t delay, std::function<void()> event);  // of this boot, and not while stopped
   void Call();
   void Answered(uint64_t sequence, const SimAnswer& answer);
   void Converge(const SyncAnswer& answer);
   void Execute(const SlotTable::Actions& actions);
-  void StopRun(const AttemptToken& token);
+  void WindDown(const SlotTable::WindDown& order);
   void Begin(const Assignment& assignment);
   void Compute(const AttemptToken& token);
   void Work(const AttemptToken& token);
@@ -75,11 +74,11 @@ class SimWorker {
   void Upload(const AttemptToken& token, const std::string& artifact);
   void SendPrepare(const AttemptToken& token, const std::string& artifact,
                    const std::function<void()>& acknowledged);
-  void WriteCheckpoint(Run* run);
+  void WriteCheckpoint(const AttemptToken& token, const Run& run);
   void CheckMemory();
   void News();
   void CheckFence();
-  const JobSpec& SpecOf(const Run& run) const;
+  const JobSpec& SpecOf(const Assignment& assignment) const;
   int64_t Now() { return clock_.MonotonicNanos(); }
   WorkerReport Report() const;
 
@@ -101,9 +100,6 @@ class SimWorker {
   LeaseClock lease_;
   int64_t fenced_ = 0;
   std::map<AttemptToken, Run> runs_;
-  std::map<AttemptToken, AssignmentOrder> told_;  // by the last answer
-  std::map<AttemptToken, int64_t> graces_;        // likewise, of what shall stop: nanoseconds
-  std::map<AttemptToken, std::string> bad_device_;
 };
 
 }  // namespace swage::sim

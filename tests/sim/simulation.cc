@@ -10,9 +10,13 @@
 namespace swage::sim {
 namespace {
 
-// After the last fault everything must have ended within this.
-constexpr int64_t kQuiet = 3 * kHour;
+// After the last fault everything must have ended within this; in a replay, after the last moment
+// at which anything was computed.
+constexpr int64_t kQuiet = 2 * kHour;
 constexpr int64_t kLook = 5 * kSecond;
+constexpr double kCrowded = 0.15;
+constexpr const char* kCrowd = "crowd";
+constexpr size_t kCrowdJobs = 25;
 constexpr int64_t kProbeRun = 15 * kSecond, kProbeWait = 10 * kMinute;
 
 class Simulation {
@@ -25,6 +29,9 @@ class Simulation {
   void RunFor(int64_t nanos);
   bool RunUntilOver();
   void ResumePaused();
+  std::string FirstOpen() const;
+  void AddToCrowd();
+  size_t Computing() const;
   void AddProbes();
   void Probe(size_t from, size_t to);
   SimResult Result();
@@ -36,19 +43,21 @@ class Simulation {
   std::vector<Fault> injected_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<Injector> injector_;
-  size_t first_probe_ = 0;
+  bool crowded_ = false;
   int64_t quiet_from_ = 0;
 };
 
 Simulation::Simulation(const SimOptions& options)
     : options_(options),
       world_(options.seed, options.traced),
-      workload_(DrawWorkload(world_, options.hours, options.jobs_per_hour)) {
+      workload_(options.workload.value_or(
+          options.snapshot != nullptr
+              ? WorkloadOf(*options.snapshot)
+              : DrawWorkload(world_, options.hours, options.jobs_per_hour))) {
   acts_ = options.acts.value_or(workload_.acts);
-  // Places for the probes, before anything keeps a pointer.
-  first_probe_ = workload_.jobs.size();
-  workload_.jobs.resize(first_probe_ + 64);
-  cluster_ = std::make_unique<Cluster>(&world_, &workload_);
+  cluster_ = std::make_unique<Cluster>(&world_, &workload_, options.snapshot.get());
+  Rng rng = world_.Stream("crowd");
+  crowded_ = options.snapshot == nullptr && !options.workload.has_value() && Chance(&rng, kCrowded);
   injector_ = std::make_unique<Injector>(cluster_.get());
 }
 
@@ -76,13 +85,44 @@ void Simulation::RunFor(int64_t nanos) {
 }
 
 bool Simulation::RunUntilOver() {
-  const int64_t until = world_.now() + kQuiet;
+  int64_t until = world_.now() + kQuiet;
   while (world_.now() < until && world_.violation().empty()) {
-    if (cluster_->checker().AllOver()) return true;
+    const std::string open = FirstOpen();
+    if (open.empty() && crowded_) crowded_ = false;  // now the crowd may end as well
+    if (open.empty() && cluster_->checker().AllOver()) return true;
     ResumePaused();
+    if (crowded_) AddToCrowd();
+    if (options_.snapshot != nullptr && Computing() > 0) until = world_.now() + kQuiet;
     RunFor(kLook);
   }
   return false;
+}
+
+// A job that is not over, of somebody else than the crowd; "" when there is none.
+std::string Simulation::FirstOpen() const {
+  for (const auto& [key, job] : cluster_->checker().jobs()) {
+    if (!job.over() && SplitKey(key).tenant != kCrowd) return key;
+  }
+  return "";
+}
+
+// No starvation under any stream of arrivals (G12): one tenant always has jobs that wait, until all
+// jobs of the others have ended.
+void Simulation::AddToCrowd() {
+  size_t open = 0;
+  for (const auto& [key, job] : cluster_->checker().jobs())
+    open += SplitKey(key).tenant == kCrowd && !job.over();
+  for (; open < kCrowdJobs; ++open) {
+    workload_.jobs.push_back(SmallJob(kCrowd, 2 * kGb, 10 * kSecond));
+    const auto job = static_cast<int>(workload_.jobs.size()) - 1;
+    cluster_->clients().Do({0, "submit", job});
+  }
+}
+
+size_t Simulation::Computing() const {
+  size_t computing = 0;
+  for (const auto& worker : cluster_->workers()) computing += worker->computing();
+  return computing;
 }
 
 void Simulation::ResumePaused() {
@@ -96,14 +136,16 @@ void Simulation::ResumePaused() {
 // that needs all of the largest worker.
 void Simulation::AddProbes() {
   RunFor(kMinute);  // who was away is back
-  size_t next = first_probe_;
+  const size_t small = workload_.jobs.size();
   for (const WorkerShape& shape : cluster_->shapes()) {
     for (int i = 0; i < shape.slots; ++i)
-      workload_.jobs[next++] = SmallJob("t0", kGb, kProbeRun);
+      workload_.jobs.push_back(SmallJob("t0", kGb, kProbeRun));
   }
-  Probe(first_probe_, next);
-  workload_.jobs[next] = SmallJob("t0", cluster_->shapes()[0].devices[0].total_bytes, kSecond);
-  Probe(next, next + 1);
+  const size_t large = workload_.jobs.size();
+  Probe(small, large);
+  workload_.jobs.push_back(
+      SmallJob("t0", cluster_->shapes()[0].devices[0].total_bytes, kSecond));
+  Probe(large, large + 1);
 }
 
 void Simulation::Probe(size_t from, size_t to) {
@@ -114,8 +156,7 @@ void Simulation::Probe(size_t from, size_t to) {
   size_t most = 0;
   while (world_.violation().empty() && world_.now() < until) {
     if (!world_.Step()) break;
-    size_t running = 0;
-    for (const auto& worker : cluster_->workers()) running += worker->computing();
+    const size_t running = Computing();
     most = std::max(most, running);
     if (most == to - from && running == 0) break;
   }
@@ -129,16 +170,21 @@ void Simulation::Probe(size_t from, size_t to) {
 
 SimResult Simulation::Run() {
   Plan();
+  if (options_.snapshot != nullptr) AdoptSnapshot(*options_.snapshot, cluster_.get());
   cluster_->Start();
   RunFor(static_cast<int64_t>(options_.hours * static_cast<double>(kHour)));
+  const auto slot_seconds = cluster_->checker().slot_seconds();
   world_.EndFaults();
   cluster_->Calm();
   world_.Note("the last fault is over");
   quiet_from_ = world_.now();
   const bool over = RunUntilOver();
   const int64_t quiet = world_.now() - quiet_from_;
-  if (over) AddProbes();
+  if (const std::string open = FirstOpen(); !over && !open.empty())
+    cluster_->checker().FailAsOpen(&cluster_->state().records(), open);
+  if (over && options_.snapshot == nullptr) AddProbes();
   SimResult result = Result();
+  result.slot_seconds = slot_seconds;
   result.quiet_nanos = quiet;
   if (options_.planted_rule && options_.planted_rule(result))
     result.violation = {"planted", "by the test", world_.now()};
@@ -164,7 +210,13 @@ SimResult Simulation::Result() {
   result.preemptions = checker.preemptions();
   result.gangs = checker.gangs();
   result.shared = checker.shared();
-  result.slot_seconds = checker.slot_seconds();
+  for (const auto& [key, job] : checker.jobs()) {
+    const auto start = checker.first_starts().find(key);
+    if (start == checker.first_starts().end()) continue;
+    result.ends[key] = Cat(JobStateName(job.state), ", began after ",
+                           HumanSeconds(static_cast<double>(start->second.at - kSecond) / 1e9),
+                           " on ", start->second.workers);
+  }
   result.nanos = world_.now();
   result.trace = world_.trace();
   result.injected = injected_;

@@ -6,11 +6,13 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/sim/faults.h"
+#include "tests/sim/replay.h"
 #include "tests/sim/workload.h"
 #include "tests/sim/world.h"
 
@@ -24,6 +26,9 @@ struct SimOptions {
   FaultProfile profile = FaultProfile::kHeavy;
   double jobs_per_hour = 1200;
   bool traced = false;
+  // Instead of what the seed draws.
+  std::optional<Workload> workload;
+  std::shared_ptr<const Snapshot> snapshot;
   // A part of what the seed draws, for a history that is repeated with less.
   std::optional<std::vector<Fault>> faults;
   std::optional<std::vector<ClientAct>> acts;
@@ -37,7 +42,8 @@ struct SimResult {
   uint64_t succeeded = 0, failed = 0, cancelled = 0;
   uint64_t lost_writes = 0, vanished = 0;  // by failovers: acknowledged writes, accepted jobs
   uint64_t preemptions = 0, gangs = 0, shared = 0;  // gangs: times that one was started
-  std::map<std::string, double> slot_seconds;       // by tenant
+  std::map<std::string, double> slot_seconds;       // by tenant, of the safety phase
+  std::map<std::string, std::string> ends;          // by job: how it ended, and where it began
   int64_t nanos = 0, quiet_nanos = 0;      // simulated: of all, of the liveness phase
   std::deque<std::string> trace;           // the last lines, when traced
   std::vector<Fault> injected;             // what happened of the plan

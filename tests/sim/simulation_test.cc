@@ -57,5 +57,29 @@ TEST(Simulation, WithoutFaultsNothingIsLostAndNearlyAllSucceed) {
   EXPECT_GE(result.succeeded, result.jobs * 8 / 10);
 }
 
+// G14: while all of them want everything, each tenant has its part of it.
+TEST(Simulation, SharesFollowTheWeights) {
+  SetLogLevel(LogLevel::kError);
+  SimOptions options = Of(9, 1, false);
+  options.profile = FaultProfile::kNone;
+  options.workload.emplace();
+  for (int i = 0; i < 2400; ++i) {
+    const TenantShape& tenant = Tenants()[static_cast<size_t>(i % 3)];
+    options.workload->jobs.push_back(SmallJob(tenant.name, kGb, 40 * kSecond));
+    options.workload->acts.push_back({i * kMillisecond, "submit", i});
+  }
+  const SimResult result = Simulate(options);
+  EXPECT_EQ(result.violation.what, "");
+  double seconds = 0, weights = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    seconds += result.slot_seconds.at(Tenants()[i].name);
+    weights += Tenants()[i].weight;
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    const double due = seconds * Tenants()[i].weight / weights;
+    EXPECT_NEAR(result.slot_seconds.at(Tenants()[i].name), due, 0.05 * due) << Tenants()[i].name;
+  }
+}
+
 }  // namespace
 }  // namespace swage::sim
