@@ -113,8 +113,8 @@ class Chaos {
     bool good = found.violations.empty();
     if (!takeovers_ms_.empty()) {
       std::sort(takeovers_ms_.begin(), takeovers_ms_.end());
-      std::printf("leadership away: %zu times, median %lld ms, longest %lld ms (of which counted: the leader was killed or "
-                  "stopped for longer than a lease, nothing else was wrong)\n",
+      std::printf("leadership away: %zu times, median %lld ms, longest %lld ms (the leader killed or stopped for longer than half a "
+                  "lease, and nothing else wrong)\n",
                   takeovers_ms_.size(), static_cast<long long>(takeovers_ms_[takeovers_ms_.size() / 2]),
                   static_cast<long long>(takeovers_ms_.back()));
       good = good && takeovers_ms_.back() <= kTakeoverMs;
