@@ -89,9 +89,11 @@ void Core::FinishLoad(Now now) {
     } else if (record.state == JobState::kFinalizing) {
       output_.publishes.push_back(PublishOrderOf(job));
     } else if (record.state == JobState::kQueued) {
-      // The wall clock may have been set meanwhile: never wait longer than the longest back-off.
-      const int64_t wait =
-          std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0, 3600'000'000'000);
+      // The wall clock may have been set meanwhile, or be another machine's: never wait longer than
+      // the longest back-off there is for what happened.
+      const bool of_gang = record.reason == ReasonName(Reason::kGangTimeout);
+      const int64_t wait = std::clamp<int64_t>(record.not_before_unix_nanos - now.unix_nanos, 0,
+                                               of_gang ? 3600'000'000'000 : 100'000'000'000);
       job.not_before_mono = now.mono_nanos + wait;
       job.queued_unix = now.unix_nanos;
       Admit(&job, now);

@@ -100,6 +100,27 @@ TEST_F(Simulated, AGangIsNotPassedByForEverByAStreamOfSmallJobs) {
   EXPECT_EQ(job("gang", "a").state, JobState::kStarting) << job("gang", "a").pending_reason;
 }
 
+// A new leader on a machine whose clock is hours behind took a back-off of seconds for one of an hour.
+TEST_F(Simulated, ABackOffStaysShortUnderALeaderWithAnotherWallClock) {
+  worker("w", 8 * kGb, 1);
+  SubmitAs("t", "a");
+  for (int i = 0; i < 2; ++i) {
+    const auto orders = Sync("w");
+    Take("w", orders);
+    EndWith("w", "a", "", "CHILD_KILLED");
+    Report("w");
+    Step();
+    worker("w").report.slots.clear();
+    AdvanceMs(i == 0 ? 5000 : 0);
+  }
+  ASSERT_EQ(job("a").state, JobState::kQueued);
+  ASSERT_GT(job("a").not_before_unix_nanos, 0);
+  now.unix_nanos -= int64_t{3} * 3600'000'000'000;
+  Restart();
+  AdvanceMs(100'000);
+  EXPECT_EQ(Sync("w").size(), 1u);
+}
+
 // Seed 269: the job was deleted, and a call that came late made it anew.
 TEST_F(Simulated, TheRequestIdOfADeletedJobIsKeptAsLongAsItIsPromised) {
   SubmitAs("t", "a", [&](AdmittedJob* job) {
