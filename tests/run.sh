@@ -66,7 +66,7 @@ run_tests() {  # run_tests DIR OPTIONS...: all tests of a build; keeps ctest's c
 if [ $RELEASE = 1 ]; then
   # As the quickstart builds it, so that what breaks there is seen here.
   timed "configure build/ci" configure build/ci -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10 &&
-    timed "build build/ci" ninja -C build/ci &&
+    timed "build build/ci" ninja -k 0 -C build/ci &&
     timed "test build/ci" run_tests build/ci
 fi
 
