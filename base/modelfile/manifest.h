@@ -33,7 +33,7 @@ struct ManifestFile {
 };
 
 struct Manifest {
-  std::string kind = "model";  // model | report | stats | files | inputs
+  std::string kind = "model";  // model | report | stats | files | inputs | checkpoint
   std::vector<ManifestFile> files;  // ordered by path, unique
   uint64_t total_bytes() const;
   const ManifestFile* Find(std::string_view path) const;

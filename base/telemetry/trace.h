@@ -57,6 +57,7 @@ class Span {
   void SetAttribute(std::string key, std::string value);
   void SetStatus(const Status& status);
   void End();
+  void Discard() { tracer_ = nullptr; }  // it is never recorded
 
  private:
   friend class Tracer;

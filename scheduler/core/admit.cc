@@ -6,15 +6,16 @@
 
 namespace swage {
 
-void Core::Create(const Request& request, Now now) {
-  const std::string key = JobKey(request.tenant, request.job_id);
-  if (request.job.id != request.job_id || request.job.tenant != request.tenant)
-    return;  // control never writes that
-  if (jobs_.contains(key)) return;
+void Core::HandleCreated(const std::string& key, uint64_t version, JobRecord record, Now now) {
+  const bool fresh = record.state == JobState::kQueued && record.epoch == 0 && version > 0;
+  if (!fresh || key != JobKey(record.job.tenant, record.job.id)) return;  // control never writes that
+  if (jobs_.contains(key)) return;  // told twice
   Job& job = jobs_[key];
-  job.record.job = request.job;
+  job.record = std::move(record);
+  job.version = version;
+  job.queued_unix = now.unix_nanos;
   Index(&job);
-  SetState(&job, JobState::kQueued, "", "accepted", now);
+  Admit(&job, now);
 }
 
 // What is remembered of every job, whatever its state.
@@ -26,14 +27,8 @@ void Core::Index(Job* job) {
     dependents_[JobKey(record.job.tenant, id)].insert(key);
   if (!record.job.model_job.empty())
     dependents_[JobKey(record.job.tenant, record.job.model_job)].insert(key);
-  if (job->version == 0) return;  // new: its first state is still to come
   CountLive(job);
-  if (IsFinal(record.state)) {
-    finished_.emplace(record.end_unix_nanos, key);
-  } else if (!record.job.action_key.empty() && record.follows.empty() && !record.shared &&
-             record.state != JobState::kPaused) {
-    doing_.try_emplace(ActionKey(record.job.tenant, record.job.action_key), key);
-  }
+  if (IsFinal(record.state)) finished_.emplace(record.end_unix_nanos, key);
 }
 
 void Core::Admit(Job* job, Now now) {
@@ -72,6 +67,7 @@ bool Core::AwaitsOthers(Job* job, Now now) {
     }
     job->awaits = true;
     job->record.pending_reason = Cat("waits for jobs/", id);
+    Dirty(*job);
     return true;
   }
   return false;

@@ -66,7 +66,13 @@ void Core::FinishLoad(Now now) {
     shares_.Restore(name, {r.slots, r.host_bytes, r.device_bytes},
                     now.unix_nanos - r.usage_unix_nanos, now.mono_nanos);
   }
-  for (auto& [key, job] : jobs_) Index(&job);
+  for (auto& [key, job] : jobs_) {
+    Index(&job);
+    const JobRecord& record = job.record;
+    const bool open = !IsFinal(record.state) && record.state != JobState::kPaused;
+    if (open && !record.job.action_key.empty() && record.follows.empty() && !record.shared)
+      doing_.try_emplace(ActionKey(record.job.tenant, record.job.action_key), key);
+  }
   for (auto& [key, job] : jobs_) {
     JobRecord& record = job.record;
     if (IsActive(job) || record.state == JobState::kCancelling) {
@@ -116,7 +122,6 @@ void Core::HandleRequest(const std::string& key, uint64_t version, const Request
                          Now now) {
   if (!handled_requests_.insert(key).second) return;  // told twice
   output_.writes.push_back({key, version, std::nullopt});
-  if (request.kind == "create") return Create(request, now);
   Job* job = Find(JobKey(request.tenant, request.job_id));
   if (job == nullptr) return;
   const JobState state = job->record.state;
@@ -157,9 +162,10 @@ void Core::Cancel(Job* job, const Request& request, Now now) {
     case JobState::kFinalizing:
       return Emit(*job, "state", "CANCEL_TOO_LATE",
                   "the result is already decided and is being published", now);
-    case JobState::kCancelling:
     case JobState::kSucceeded:
     case JobState::kFailed:
+      return Emit(*job, "state", "CANCEL_TOO_LATE", "the job had ended", now);
+    case JobState::kCancelling:
     case JobState::kCancelled: return;
   }
 }

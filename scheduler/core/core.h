@@ -219,6 +219,9 @@ class Core {
   void Reconciled(const std::string& tenant, const std::string& job, const std::string& artifact,
                   Now now);
 
+  // A job that control has accepted: QUEUED, never assigned. Its record stands as it is until something
+  // changes; one that is known already is left alone.
+  void HandleCreated(const std::string& key, uint64_t version, JobRecord record, Now now);
   // A request record; it is deleted in the same transaction as what it does.
   void HandleRequest(const std::string& key, uint64_t version, const Request& request, Now now);
   // False: older than what is known of that worker (a late duplicate, or an earlier boot); nothing
@@ -386,7 +389,6 @@ class Core {
   void SetState(Job* job, JobState state, const std::string& reason, const std::string& message,
                 Now now);
   // admit.cc: what a job waits for before it is in the queue
-  void Create(const Request& request, Now now);
   void Index(Job* job);
   void Admit(Job* job, Now now);
   bool AwaitsOthers(Job* job, Now now);

@@ -148,9 +148,8 @@ struct JobEventRecord {
 };
 
 struct Request {
-  std::string kind;  // create | cancel | pause | resume | retry | delete
+  std::string kind;  // cancel | pause | resume | retry | delete
   std::string tenant, job_id, reason;
-  AdmittedJob job;  // for create
 };
 
 // Which artifact an action has made: an equal job need not run.

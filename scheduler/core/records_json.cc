@@ -260,7 +260,6 @@ std::string ToJson(const Request& r) {
   o.Put("tenant", r.tenant);
   o.Put("job_id", r.job_id);
   o.Put("reason", r.reason);
-  if (r.kind == "create") Write(r.job, o.Name("job"));
   o.End();
   return out;
 }
@@ -338,10 +337,6 @@ StatusOr<Request> RequestFromJson(std::string_view text) {
   f.Get("tenant", &r.tenant);
   f.Get("job_id", &r.job_id);
   f.Get("reason", &r.reason);
-  if (r.kind == "create") {
-    if (f.Find("job") == nullptr) f.Fail("job", "is missing");
-    Nested(&f, "job", &r.job);
-  }
   f.Require("kind", r.kind);
   f.Require("tenant", r.tenant);
   f.Require("job_id", r.job_id);

@@ -416,31 +416,24 @@ void Leader::WaitForWork() {
                     [&] { return stopping_ || deposed_ || !inputs_.empty() || !arrived_.empty(); });
 }
 
-// All of a page in one input: the deciding thread takes them together.
-Status Leader::BringRequests(const std::vector<StoredEvent>& events) {
+// New jobs and requests, in their order. All of a page in one input: the deciding thread takes them together.
+Status Leader::BringNews(const std::vector<StoredEvent>& events) {
   std::vector<std::string> keys;
   uint64_t last = 0;
   for (const StoredEvent& event : events) {
-    if (event.stream != kRequestStream) continue;
-    keys.push_back(event.value);
-    last = event.stream_sequence;
+    if (std::string key = NewsKey(event); !key.empty()) keys.push_back(std::move(key));
+    if (event.stream == kRequestStream) last = event.stream_sequence;
   }
   if (keys.empty()) return absl::OkStatus();
   SWAGE_ASSIGN_OR_RETURN(const auto records, options_.state->MultiGet(keys));
-  struct Brought {
-    std::string key;
-    uint64_t version = 0;
-    Request request;
-  };
-  auto brought = std::make_shared<std::vector<Brought>>();
+  auto brought = std::make_shared<std::vector<Input>>();
   for (size_t i = 0; i < keys.size(); ++i) {
-    if (!records[i].has_value()) continue;  // it has been applied
-    auto request = RequestFromJson(records[i]->value);
-    if (request.ok()) {
-      brought->push_back({keys[i], records[i]->version, std::move(*request)});
+    if (!records[i].has_value()) continue;  // it has been applied, or deleted
+    auto news = NewsFrom(*records[i]);
+    if (news.ok()) {
+      brought->push_back(std::move(*news));
     } else {
-      LogError("request ", keys[i], " cannot be read and is left alone: ",
-               MessageOf(request.status()));
+      LogError(keys[i], " cannot be read and is left alone: ", MessageOf(news.status()));
     }
   }
   {
@@ -450,8 +443,8 @@ Status Leader::BringRequests(const std::vector<StoredEvent>& events) {
     ++pages_;
   }
   PushInput([this, brought, last](Core& core, Now now) {
-    for (const Brought& b : *brought) core.HandleRequest(b.key, b.version, b.request, now);
-    requests_handled_ = last;
+    for (const Input& news : *brought) news(core, now);
+    if (last != 0) requests_handled_ = last;
     std::lock_guard lock(mu_);
     --pages_;
     changed_.notify_all();
@@ -473,9 +466,9 @@ void Leader::Follow(uint64_t position) {
       Pause(kFollowWaitMs);
       continue;
     }
-    const Status brought = BringRequests(*events);
+    const Status brought = BringNews(*events);
     if (!brought.ok()) {
-      LogWarning("requests cannot be read: ", MessageOf(brought));
+      LogWarning("new jobs and requests cannot be read: ", MessageOf(brought));
       Pause(kFollowWaitMs);
       continue;  // these events again
     }

@@ -77,7 +77,7 @@ class Leader {
   void ClearAway(const std::vector<CoreOutput::Leftover>& leftovers);
   void WaitForWork();
   void Follow(uint64_t position);  // the following thread
-  Status BringRequests(const std::vector<StoredEvent>& events);
+  Status BringNews(const std::vector<StoredEvent>& events);
   void PushInput(Input input);
   void PublishDecided(const PublishOrder& order, const StatusOr<PublishDecision>& decision);
   void RefuseAll(const Status& status);

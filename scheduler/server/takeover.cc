@@ -63,6 +63,26 @@ Status ReconcileAll(ArtifactStore* artifacts, Leadership* leadership, Now now) {
 
 }  // namespace
 
+// A job's first event comes with its record.
+std::string NewsKey(const StoredEvent& event) {
+  if (event.stream == kRequestStream) return event.value;
+  const bool created = event.stream_sequence == 1 && SplitKey(event.stream).kind == "job";
+  return created ? event.stream : "";
+}
+
+StatusOr<std::function<void(Core&, Now)>> NewsFrom(const Record& record) {
+  if (SplitKey(record.key).kind == "job") {
+    SWAGE_ASSIGN_OR_RETURN(JobRecord job, JobRecordFromJson(record.value));
+    return [key = record.key, version = record.version, job = std::move(job)](Core& core, Now now) {
+      core.HandleCreated(key, version, job, now);
+    };
+  }
+  SWAGE_ASSIGN_OR_RETURN(Request request, RequestFromJson(record.value));
+  return [key = record.key, version = record.version, request = std::move(request)](Core& core, Now now) {
+    core.HandleRequest(key, version, request, now);
+  };
+}
+
 Now NowOf(Clock* clock) { return {clock->MonotonicNanos(), clock->UnixNanos()}; }
 
 StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64_t lease_ms,
@@ -88,8 +108,17 @@ StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, CoreO
   leadership.core->FinishLoad(now);
   SWAGE_RETURN_IF_ERROR(ReconcileAll(artifacts, &leadership, now));
   // Their keys are ordered by time within a tenant.
-  for (const WaitingRequest& r : requests)
+  for (const WaitingRequest& r : requests) {
+    if (leadership.core->FindJob(r.request.tenant, r.request.job_id) == nullptr) {
+      // Made while the records were being read, behind where the reading was.
+      SWAGE_ASSIGN_OR_RETURN(const auto job, state->Get(JobKey(r.request.tenant, r.request.job_id)));
+      if (job.has_value()) {
+        SWAGE_ASSIGN_OR_RETURN(const auto news, NewsFrom(*job));
+        news(*leadership.core, now);
+      }
+    }
     leadership.core->HandleRequest(r.key, r.version, r.request, now);
+  }
   return leadership;
 }
 

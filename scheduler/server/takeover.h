@@ -17,7 +17,7 @@ inline constexpr std::string_view kBeatKey =
 struct Leadership {
   uint64_t incarnation = 0;
   std::unique_ptr<Core> core;   // loaded, with the requests that were waiting already handled
-  uint64_t event_position = 0;  // requests behind it have not been seen
+  uint64_t event_position = 0;  // new jobs and requests behind it have not been seen
   uint64_t beat_version = 0;
 };
 
@@ -29,6 +29,11 @@ StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, int64
 // `options` is not looked at.
 StatusOr<Leadership> TakeOver(StateStore* state, ArtifactStore* artifacts, CoreOptions options,
                               uint64_t seed, Clock* clock);
+
+// What the leader reads because of an event of the log: the key of a new job or of a request; "" = nothing.
+std::string NewsKey(const StoredEvent& event);
+// That record as an input of the core.
+StatusOr<std::function<void(Core&, Now)>> NewsFrom(const Record& record);
 
 Now NowOf(Clock* clock);
 

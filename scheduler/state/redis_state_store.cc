@@ -30,7 +30,8 @@ class RedisStateStore : public MovableStateStore {
       : endpoint_(target, {kApplyScript, kReadStreamScript, kTakeLeadershipScript}) {}
   Status Open();
 
-  ApplyResult Apply(const Transaction& transaction) override;
+  ApplyResult Apply(const Transaction& transaction) override { return ApplyAll({&transaction, 1})[0]; }
+  std::vector<ApplyResult> ApplyAll(std::span<const Transaction> transactions) override;
   StatusOr<std::optional<Record>> Get(const std::string& key) override;
   StatusOr<std::vector<std::optional<Record>>> MultiGet(
       const std::vector<std::string>& keys) override {
@@ -83,7 +84,7 @@ class RedisStateStore : public MovableStateStore {
 
   RedisEndpoint endpoint_;
   RedisStateReader reader_{&endpoint_};
-  GroupQueue<Waiting> queue_{kGroupTransactions};
+  GroupQueue<std::vector<Waiting>> queue_{kGroupTransactions};
   std::mutex writer_mu_;
   RedisLink writer_{&endpoint_};
   steady_clock::time_point next_warning_;  // under writer_mu_
@@ -105,10 +106,20 @@ StatusOr<std::optional<Record>> RedisStateStore::Get(const std::string& key) {
   return std::move(found[0]);
 }
 
-ApplyResult RedisStateStore::Apply(const Transaction& transaction) {
-  Waiting mine{&transaction};
-  queue_.Run(&mine, [this](const std::vector<Waiting*>& group) { ApplyGroup(group); });
-  return mine.result;
+std::vector<ApplyResult> RedisStateStore::ApplyAll(std::span<const Transaction> transactions) {
+  if (transactions.empty()) return {};
+  std::vector<Waiting> mine;
+  for (const Transaction& transaction : transactions) mine.push_back({&transaction});
+  queue_.Run(&mine, [this](const std::vector<std::vector<Waiting>*>& lots) {
+    std::vector<Waiting*> group;
+    for (std::vector<Waiting>* lot : lots) {
+      for (Waiting& waiting : *lot) group.push_back(&waiting);
+    }
+    ApplyGroup(group);
+  });
+  std::vector<ApplyResult> results;
+  for (const Waiting& waiting : mine) results.push_back(waiting.result);
+  return results;
 }
 
 RedisCommand RedisStateStore::Command(const Waiting& waiting) const {

@@ -39,7 +39,8 @@ PRAGMA user_version = 2;
 class SqliteStateStore : public MovableStateStore {
  public:
   Status Open(const std::string& path);
-  ApplyResult Apply(const Transaction& transaction) override;
+  ApplyResult Apply(const Transaction& transaction) override { return ApplyAll({&transaction, 1})[0]; }
+  std::vector<ApplyResult> ApplyAll(std::span<const Transaction> transactions) override;
   StatusOr<std::optional<Record>> Get(const std::string& key) override {
     return reader_->Get(key);
   }
@@ -92,7 +93,7 @@ class SqliteStateStore : public MovableStateStore {
   static bool Ask(SqliteStatement* bound, uint64_t* number);
   static bool Do(SqliteStatement* bound);
 
-  GroupQueue<Waiting> queue_{kGroupTransactions};
+  GroupQueue<std::vector<Waiting>> queue_{kGroupTransactions};
   std::mutex writer_mu_;  // the connection and its statements
   std::unique_ptr<SqliteConnection> writer_;
   SqliteStatement begin_, commit_, get_version_, insert_, update_, delete_, incarnation_,
@@ -168,10 +169,20 @@ bool SqliteStateStore::Do(SqliteStatement* bound) {
   return rc == SQLITE_DONE;
 }
 
-ApplyResult SqliteStateStore::Apply(const Transaction& transaction) {
-  Waiting mine{&transaction};
-  queue_.Run(&mine, [this](const std::vector<Waiting*>& group) { ApplyGroup(group); });
-  return mine.result;
+std::vector<ApplyResult> SqliteStateStore::ApplyAll(std::span<const Transaction> transactions) {
+  if (transactions.empty()) return {};
+  std::vector<Waiting> mine;
+  for (const Transaction& transaction : transactions) mine.push_back({&transaction});
+  queue_.Run(&mine, [this](const std::vector<std::vector<Waiting>*>& lots) {
+    std::vector<Waiting*> group;
+    for (std::vector<Waiting>* lot : lots) {
+      for (Waiting& waiting : *lot) group.push_back(&waiting);
+    }
+    ApplyGroup(group);
+  });
+  std::vector<ApplyResult> results;
+  for (const Waiting& waiting : mine) results.push_back(waiting.result);
+  return results;
 }
 
 void SqliteStateStore::ApplyGroup(const std::vector<Waiting*>& group) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,12 @@ class StateStore {
   // Calls of many threads at the same time share the cost of being durable (group commit); each
   // is a transaction of its own all the same.
   virtual ApplyResult Apply(const Transaction& transaction) = 0;
+  // Several at once, in their order; each is a transaction of its own here too.
+  virtual std::vector<ApplyResult> ApplyAll(std::span<const Transaction> transactions) {
+    std::vector<ApplyResult> results;
+    for (const Transaction& transaction : transactions) results.push_back(Apply(transaction));
+    return results;
+  }
   virtual StatusOr<std::optional<Record>> Get(const std::string& key) = 0;
   // Answers in the order of `keys`, all as of one moment; keys may repeat.
   virtual StatusOr<std::vector<std::optional<Record>>> MultiGet(

@@ -80,42 +80,10 @@ std::vector<std::string> TextsOf(const Recipe& recipe) {
   return texts;
 }
 
-Status CheckFiles(LazyClient* store, const Recipe& recipe, const JobSpecFields& spec, Admission* admission) {
-  const std::vector<std::string> texts = TextsOf(recipe);
-  for (const auto& [path, digest] : spec.files) {
-    SWAGE_RETURN_IF_ERROR(CheckRelativePath(path));
-    if (std::find(texts.begin(), texts.end(), path) == texts.end()) {
-      return InvalidInput("FILE_NOT_IN_RECIPE", Cat("the file ", path, " is given but the recipe does not name it"),
-                          Cat("the recipe names: ", texts.empty() ? "no file" : Join(texts, ", ")));
-    }
-  }
-  for (const std::string& text : texts) {
-    SWAGE_RETURN_IF_ERROR(CheckRelativePath(text));
-    const auto given = spec.files.find(text);
-    if (given == spec.files.end()) {
-      return InvalidInput("FILE_NOT_GIVEN", Cat("the recipe names ", text, ", which is not among the job's files"),
-                          "upload it (ArtifactService.Write) and put its digest into `files`; the CLI does both");
-    }
-    const auto digest = swage::Digest::FromHex(given->second);
-    if (!digest.ok()) return Annotate(digest.status(), Cat("files[", text, "]"));
-    const auto size = store->get()->ObjectSize(*digest);
-    if (absl::IsNotFound(size.status())) {
-      return Precondition("INPUT_MISSING", Cat(text, " (", given->second, ") is not in the store"), "upload it first");
-    }
-    SWAGE_RETURN_IF_ERROR(size.status());
-    if (*size == 0) return InvalidInput("TEXT_EMPTY", Cat(text, " is empty"), "give a text of at least one window");
-    if (*size > limits::kTextFileBytes) {
-      return InvalidInput("TEXT_TOO_LARGE", Cat(text, " has ", HumanBytes(static_cast<double>(*size)), ", at most ",
-                                                HumanBytes(static_cast<double>(limits::kTextFileBytes)), " are allowed"));
-    }
-    admission->file_sizes[text] = *size;
-  }
-  return absl::OkStatus();
-}
-
 Status UnknownModel(LazyClient* store, const std::string& model) {
   std::vector<std::string> known;
-  if (const auto artifacts = store->get()->List(); artifacts.ok()) {
+  SWAGE_ASSIGN_OR_RETURN(ArtifactClient* const client, store->Get());
+  if (const auto artifacts = client->List(); artifacts.ok()) {
     for (const ArtifactInfo& artifact : *artifacts) {
       if (artifact.kind == "model") known.insert(known.end(), artifact.aliases.begin(), artifact.aliases.end());
     }
@@ -143,28 +111,86 @@ constexpr int64_t kMinuteNanos = 60'000'000'000;
 }  // namespace
 
 std::string JobSpecFields::Digest() const {
-  nlohmann::json canonical = {{"model", model},   {"recipe", recipe}, {"output_alias", output_alias},
-                              {"files", files},   {"labels", labels}, {"priority", priority}};
-  if (!after.empty()) canonical["after"] = after;
-  if (never_preempt) canonical["never_preempt"] = true;
-  if (skip_cache) canonical["skip_cache"] = true;
-  const ShapeRecord& r = resources;
-  if (r.host_bytes + r.device_bytes + static_cast<uint64_t>(r.devices + r.gang) + r.features.size() > 1) {
-    canonical["resources"] = {r.host_bytes, r.device_kind, r.devices, r.device_bytes, r.features, r.gang};
+  std::string canonical;  // every field with its length, so that no two specs read the same
+  const auto put = [&](const auto& field) {
+    const std::string text = Cat(field);
+    canonical += Cat(text.size(), ":", text);
+  };
+  const auto put_all = [&](const auto& fields) {
+    put(fields.size());
+    for (const auto& field : fields) put(field);
+  };
+  for (const std::string* field : {&model, &recipe, &output_alias}) put(*field);
+  for (const auto* pairs : {&files, &labels}) {
+    put(pairs->size());
+    for (const auto& [key, value] : *pairs) put(key), put(value);
   }
-  return Sha256Of(canonical.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).Hex();
+  put(priority);
+  put_all(after);
+  put(never_preempt);
+  put(skip_cache);
+  put(resources.host_bytes);
+  put(resources.device_kind);
+  put(resources.devices);
+  put(resources.device_bytes);
+  put_all(resources.features);
+  put(resources.gang);
+  return Sha256Of(canonical).Hex();
 }
 
 // An artifact is asked for again after half a minute, as it may have been deleted (the job then fails with INPUT_MISSING); recipes and plans hold as they are.
 Admitter::Admitter(std::string store_address, Clock* clock, FindJob find_job, PlanToText plan_to_text)
     : store_address_(std::move(store_address)), clock_(clock), find_job_(std::move(find_job)),
       plan_to_text_(std::move(plan_to_text)), models_(64, kMinuteNanos / 2), recipes_(256, 60 * kMinuteNanos),
-      plans_(256, 60 * kMinuteNanos), pinned_(4096, kMinuteNanos) {}
+      plans_(256, 60 * kMinuteNanos), pinned_(4096, kMinuteNanos), text_sizes_(4096, kMinuteNanos / 2) {}
 
-std::unique_ptr<ArtifactClient> Admitter::Client(const std::string& tenant, const SpanContext& trace) {
-  auto client = std::make_unique<ArtifactClient>(store_address_, tenant, kStoreRetryMs);
-  client->SetTraceParent(trace);
-  return client;
+LazyClient Admitter::Client(const std::string& tenant, const SpanContext& trace, bool may_ask) {
+  if (!may_ask) return LazyClient(nullptr);
+  return LazyClient([this, tenant, trace] {
+    auto client = std::make_unique<ArtifactClient>(store_address_, tenant, kStoreRetryMs);
+    client->SetTraceParent(trace);
+    return client;
+  });
+}
+
+Status Admitter::CheckFiles(const std::string& tenant, const Recipe& recipe, const JobSpecFields& spec,
+                            LazyClient* store, Admission* admission) {
+  const std::vector<std::string> texts = TextsOf(recipe);
+  for (const auto& [path, digest] : spec.files) {
+    SWAGE_RETURN_IF_ERROR(CheckRelativePath(path));
+    if (std::find(texts.begin(), texts.end(), path) == texts.end()) {
+      return InvalidInput("FILE_NOT_IN_RECIPE", Cat("the file ", path, " is given but the recipe does not name it"),
+                          Cat("the recipe names: ", texts.empty() ? "no file" : Join(texts, ", ")));
+    }
+  }
+  for (const std::string& text : texts) {
+    SWAGE_RETURN_IF_ERROR(CheckRelativePath(text));
+    const auto given = spec.files.find(text);
+    if (given == spec.files.end()) {
+      return InvalidInput("FILE_NOT_GIVEN", Cat("the recipe names ", text, ", which is not among the job's files"),
+                          "upload it (ArtifactService.Write) and put its digest into `files`; the CLI does both");
+    }
+    const auto digest = swage::Digest::FromHex(given->second);
+    if (!digest.ok()) return Annotate(digest.status(), Cat("files[", text, "]"));
+    const std::string known_as = Cat(tenant, "/", given->second);
+    auto size = text_sizes_.Find(known_as, clock_->MonotonicNanos());
+    if (size == nullptr) {
+      SWAGE_ASSIGN_OR_RETURN(ArtifactClient* const client, store->Get());
+      const auto asked = client->ObjectSize(*digest);
+      if (absl::IsNotFound(asked.status())) {
+        return Precondition("INPUT_MISSING", Cat(text, " (", given->second, ") is not in the store"), "upload it first");
+      }
+      SWAGE_RETURN_IF_ERROR(asked.status());
+      size = text_sizes_.Put(known_as, *asked, clock_->MonotonicNanos());
+    }
+    if (*size == 0) return InvalidInput("TEXT_EMPTY", Cat(text, " is empty"), "give a text of at least one window");
+    if (*size > limits::kTextFileBytes) {
+      return InvalidInput("TEXT_TOO_LARGE", Cat(text, " has ", HumanBytes(static_cast<double>(*size)), ", at most ",
+                                                HumanBytes(static_cast<double>(limits::kTextFileBytes)), " are allowed"));
+    }
+    admission->file_sizes[text] = *size;
+  }
+  return absl::OkStatus();
 }
 
 // The artifact by which the job is planned. For the result of a job that is still to come that is the model at the
@@ -201,7 +227,8 @@ StatusOr<std::string> Admitter::ResolveModel(const std::string& tenant, const Jo
     job->model_digest = model;
     return model;
   }
-  const auto artifact = store->get()->Get(model);
+  SWAGE_ASSIGN_OR_RETURN(ArtifactClient* const client, store->Get());
+  const auto artifact = client->Get(model);
   if (absl::IsNotFound(artifact.status())) return UnknownModel(store, spec.model);
   SWAGE_RETURN_IF_ERROR(artifact.status());
   job->model_digest = artifact->id;
@@ -213,11 +240,12 @@ StatusOr<std::shared_ptr<const Admitter::Model>> Admitter::CheckedOf(const std::
                                                                      const std::string& name, LazyClient* store) {
   const std::string key = Cat(tenant, "/", artifact);
   if (auto known = models_.Find(key, clock_->MonotonicNanos())) return known;
-  const auto manifest = store->get()->GetManifest(artifact);
+  SWAGE_ASSIGN_OR_RETURN(ArtifactClient* const client, store->Get());
+  const auto manifest = client->GetManifest(artifact);
   if (absl::IsNotFound(manifest.status())) return UnknownModel(store, name);
   SWAGE_RETURN_IF_ERROR(manifest.status());
   Model model;
-  SWAGE_ASSIGN_OR_RETURN(model.checked, CheckModel(store->get(), *manifest, artifact, name));
+  SWAGE_ASSIGN_OR_RETURN(model.checked, CheckModel(client, *manifest, artifact, name));
   for (const ManifestFile& file : manifest->files) model.bytes += file.size;
   return models_.Put(key, std::move(model), clock_->MonotonicNanos());
 }
@@ -234,7 +262,8 @@ StatusOr<std::shared_ptr<const PlannedRecipe>> Admitter::PlannedFor(const std::s
   return plans_.Put(key, std::move(planned), clock_->MonotonicNanos());
 }
 
-StatusOr<Admission> Admitter::Admit(const std::string& tenant, const JobSpecFields& spec, const SpanContext& trace) {
+StatusOr<Admission> Admitter::Admit(const std::string& tenant, const JobSpecFields& spec, const SpanContext& trace,
+                                    bool may_ask) {
   SWAGE_RETURN_IF_ERROR(CheckFields(spec));
   auto recipe = recipes_.Find(spec.recipe, clock_->MonotonicNanos());
   if (recipe == nullptr) {
@@ -244,8 +273,8 @@ StatusOr<Admission> Admitter::Admit(const std::string& tenant, const JobSpecFiel
   SWAGE_RETURN_IF_ERROR(CheckResources(spec.resources, *recipe));
   Admission admission;
   AdmittedJob& job = admission.job;
-  LazyClient store([&] { return Client(tenant, trace); });
-  SWAGE_RETURN_IF_ERROR(CheckFiles(&store, *recipe, spec, &admission));
+  LazyClient store = Client(tenant, trace, may_ask);
+  SWAGE_RETURN_IF_ERROR(CheckFiles(tenant, *recipe, spec, &store, &admission));
   SWAGE_RETURN_IF_ERROR(CheckAfter(tenant, spec, &job));
   SWAGE_ASSIGN_OR_RETURN(const std::string artifact, ResolveModel(tenant, spec, &store, &job));
   SWAGE_ASSIGN_OR_RETURN(const auto model, CheckedOf(tenant, artifact, spec.model, &store));
@@ -299,7 +328,7 @@ Status Admitter::CheckAfter(const std::string& tenant, const JobSpecFields& spec
 }
 
 StatusOr<std::string> Admitter::PinInputs(const Admission& admission, const std::string& job_id,
-                                          const SpanContext& trace) {
+                                          const SpanContext& trace, bool may_ask) {
   if (admission.spec.files.empty()) return std::string();
   Manifest manifest;
   manifest.kind = "inputs";
@@ -314,8 +343,10 @@ StatusOr<std::string> Admitter::PinInputs(const Admission& admission, const std:
     key += Cat("\n", path, "\n", hex);
   }
   if (const auto known = pinned_.Find(key, clock_->MonotonicNanos())) return *known;
+  LazyClient store = Client(admission.job.tenant, trace, may_ask);
+  SWAGE_ASSIGN_OR_RETURN(ArtifactClient* const client, store.Get());
   SWAGE_ASSIGN_OR_RETURN(const ArtifactInfo pinned,
-                         Client(admission.job.tenant, trace)->Commit(manifest, Cat("inputs-", job_id), ""));
+                         client->Commit(manifest, Cat("inputs-", job_id), ""));
   return *pinned_.Put(key, pinned.id, clock_->MonotonicNanos());
 }
 

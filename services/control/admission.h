@@ -50,14 +50,17 @@ struct KnownJob {
   SpecRecord spec;
 };
 
-// A client of the store, made when it is first needed: most submissions of a busy day need none.
+// A client of the store, made when it is first needed: most submissions of a busy day need none. Without a maker the
+// store may not be asked: UNAVAILABLE/NEEDS_STORE.
 class LazyClient {
  public:
   explicit LazyClient(std::function<std::unique_ptr<ArtifactClient>()> make) : make_(std::move(make)) {}
-  ArtifactClient* get() {
+  StatusOr<ArtifactClient*> Get() {
+    if (client_ == nullptr && make_ == nullptr) return Unavailable(kNeedsStore, "the store has to be asked", "ask it");
     if (client_ == nullptr) client_ = make_();
     return client_.get();
   }
+  static constexpr std::string_view kNeedsStore = "NEEDS_STORE";
 
  private:
   const std::function<std::unique_ptr<ArtifactClient>()> make_;
@@ -73,17 +76,22 @@ class Admitter {
   // Errors: of the recipe's and the model's parsers; UNKNOWN_MODEL, NOT_A_MODEL, CONFIG_MISSING, TOKENIZER_MISSING,
   // NO_WEIGHTS, SHARD_MISSING, ALREADY_QUANTIZED, FILE_NOT_GIVEN, FILE_NOT_IN_RECIPE, PATH_ESCAPES, INPUT_MISSING,
   // TEXT_EMPTY, TEXT_TOO_LARGE, LABELS_TOO_LARGE, BAD_PRIORITY, BAD_ALIAS, BAD_DEPENDENCY, BAD_RESOURCES,
-  // GANG_UNSUPPORTED, DEVICE_UNSUPPORTED.
-  StatusOr<Admission> Admit(const std::string& tenant, const JobSpecFields& spec, const SpanContext& trace);
+  // GANG_UNSUPPORTED, DEVICE_UNSUPPORTED. Without `may_ask` what is remembered must do, and the call takes microseconds;
+  // else UNAVAILABLE/NEEDS_STORE.
+  StatusOr<Admission> Admit(const std::string& tenant, const JobSpecFields& spec, const SpanContext& trace,
+                            bool may_ask = true);
   // Commits a manifest of kind "inputs" over the job's texts, so that they stay as long as it; "" when there are none.
-  StatusOr<std::string> PinInputs(const Admission& admission, const std::string& job_id, const SpanContext& trace);
+  StatusOr<std::string> PinInputs(const Admission& admission, const std::string& job_id, const SpanContext& trace,
+                                  bool may_ask = true);
 
  private:
   struct Model {  // what is known of a model's artifact, which never changes
     CheckedModel checked;
     uint64_t bytes = 0;
   };
-  std::unique_ptr<ArtifactClient> Client(const std::string& tenant, const SpanContext& trace);
+  LazyClient Client(const std::string& tenant, const SpanContext& trace, bool may_ask);
+  Status CheckFiles(const std::string& tenant, const Recipe& recipe, const JobSpecFields& spec, LazyClient* store,
+                    Admission* admission);
   StatusOr<std::string> ResolveModel(const std::string& tenant, const JobSpecFields& spec, LazyClient* store,
                                      AdmittedJob* job);
   Status CheckAfter(const std::string& tenant, const JobSpecFields& spec, AdmittedJob* job);
@@ -100,6 +108,7 @@ class Admitter {
   Recent<Recipe> recipes_;
   Recent<PlannedRecipe> plans_;
   Recent<std::string> pinned_;
+  Recent<uint64_t> text_sizes_;
 };
 
 }  // namespace swage

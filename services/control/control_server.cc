@@ -5,6 +5,7 @@
 #include "services/control/admission.h"
 #include "services/control/convert.h"
 #include "services/control/directory.h"
+#include "services/control/submission_line.h"
 #include "services/control/watch.h"
 #include "services/kit/rpc.h"
 #include "services/kit/version.h"
@@ -15,32 +16,32 @@ namespace swage {
 namespace {
 
 constexpr int kActWaitMs = 2000;  // for the leader, so that the answer shows the effect
-constexpr size_t kRequestIdBytes = 128;
 
-Status CheckRequestId(const std::string& id) {
-  bool printable = true;
-  for (const char c : id) printable = printable && c > ' ' && c <= '~' && c != '/';
-  if (id.size() <= kRequestIdBytes && printable) return absl::OkStatus();
-  return InvalidInput("BAD_REQUEST_ID", "a request_id is 1 to 128 printable characters without blanks and '/'",
-                      "use a UUID");
-}
-
-// WatchJob by the callback API (a watch must not hold a thread), the rest by the synchronous one (they touch the disk).
-using ServiceBase = v1::JobService::WithCallbackMethod_WatchJob<v1::JobService::Service>;
+// WatchJob and CreateJob by the callback API (a watch must not hold a thread, submissions go together), the rest by the
+// synchronous one (they touch the disk).
+using ServiceBase = v1::JobService::WithCallbackMethod_CreateJob<
+    v1::JobService::WithCallbackMethod_WatchJob<v1::JobService::Service>>;
 
 class JobServiceImpl : public ServiceBase {
  public:
   explicit JobServiceImpl(const ControlOptions& options)
-      : options_(options), directory_(options.state, options.clock), 
+      : options_(options), directory_(options.state, options.clock),
         admitter_(options.store_address, options.clock,
                   [this](const std::string& tenant, const std::string& id) { return FindJob(tenant, id); },
                   [](const Plan& plan) { return PlanToJson(ToProto(plan)); }),
+        line_(&directory_, &admitter_, options.clock, options.tracer),
         watches_(options.state, &directory_) {}
 
-  void Shutdown() { watches_.Shutdown(); }
+  void Shutdown() {
+    watches_.Shutdown();
+    line_.Stop();
+  }
 
-  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request, v1::Job* job) override {
-    return ToGrpc(Create(*context, *request, job));
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
+                                      v1::Job* job) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    line_.Add({request, job, TraceOf(*context), [reactor](const Status& status) { reactor->Finish(ToGrpc(status)); }});
+    return reactor;
   }
 
   grpc::Status GetJob(grpc::ServerContext*, const v1::GetJobRequest* request, v1::Job* job) override {
@@ -106,64 +107,14 @@ class JobServiceImpl : public ServiceBase {
     return admitter_.Admit(tenant, FromProto(spec), trace);
   }
 
-  Status Create(const grpc::ServerContext& context, const v1::CreateJobRequest& request, v1::Job* out) {
-    SWAGE_ASSIGN_OR_RETURN(const std::string tenant, CheckTenant(request.tenant()));
-    SWAGE_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
-    const JobSpecFields spec = FromProto(request.job());
-    const std::string digest = spec.Digest();
-    Span span = StartSpan("CreateJob", TraceOf(context));
-    const SpanContext trace = span.context().valid() ? span.context() : SpanContext::NewTrace();
-    auto admission = admitter_.Admit(tenant, spec, trace);
-    if (admission.ok() && !request.validate_only()) {
-      if (const Status room = directory_.CheckLoad(tenant); !room.ok()) admission = room;
-    }
-    span.SetStatus(admission.status());
-    // Whether the request_id has made a job is seen when this one is written. Only where there is nothing to write it
-    // has to be asked for: a retry gets its job even when the model's alias has moved since.
-    if (!admission.ok() && !request.request_id().empty() && !request.validate_only()) {
-      const auto earlier = directory_.FindByRequestId(tenant, request.request_id(), digest);
-      if (earlier.ok() && *earlier) return Fill(tenant, **earlier, out);
-    }
-    SWAGE_RETURN_IF_ERROR(admission.status());
-    if (request.validate_only()) {
-      *out = ToProto(*admission);
-      return absl::OkStatus();
-    }
-    AdmittedJob& job = admission->job;
-    job.id = directory_.NewId();
-    job.create_unix_nanos = options_.clock->UnixNanos();
-    job.traceparent = trace.ToTraceparent();
-    job.request_id = request.request_id();
-    SWAGE_ASSIGN_OR_RETURN(admission->spec.inputs_artifact, admitter_.PinInputs(*admission, job.id, trace));
-    directory_.KeepPlan(tenant, job.plan_digest, admission->planned->plan_json);
-    span.SetAttribute("swage.job", job.id);
-    SWAGE_ASSIGN_OR_RETURN(const std::string id,
-                           directory_.Create(job, admission->spec, request.request_id(), digest));
-    if (id != job.id) return Fill(tenant, id, out);
-    // As it was just written; the leader has hardly seen it yet.
-    JobEntry entry;
-    entry.record.job = job;
-    entry.record.pending_reason = "WAITING_FOR_SCHEDULER";
-    entry.spec = admission->spec;
-    *out = ToProto(entry);
-    return absl::OkStatus();
-  }
-
   StatusOr<KnownJob> FindJob(const std::string& tenant, const std::string& id) {
     SWAGE_ASSIGN_OR_RETURN(JobEntry entry, directory_.Get(tenant, id));
     SWAGE_ASSIGN_OR_RETURN(SpecRecord spec, directory_.SpecOf(tenant, id));
     return KnownJob{std::move(entry.record), std::move(spec)};
   }
 
-  Span StartSpan(std::string_view name, const SpanContext& parent) {
-    return options_.tracer == nullptr ? Span() : options_.tracer->Start(name, parent);
-  }
-
   Status Fill(const std::string& tenant, const std::string& id, v1::Job* out) {
-    SWAGE_ASSIGN_OR_RETURN(JobEntry view, directory_.Get(tenant, id));
-    SWAGE_ASSIGN_OR_RETURN(view.last_sequence, directory_.LastSequence(tenant, id));
-    SWAGE_ASSIGN_OR_RETURN(view.spec, directory_.SpecOf(tenant, id));
-    SWAGE_ASSIGN_OR_RETURN(view.plan_json, directory_.PlanOf(view.record));
+    SWAGE_ASSIGN_OR_RETURN(const JobEntry view, directory_.GetWhole(tenant, id));
     *out = ToProto(view);
     return absl::OkStatus();
   }
@@ -203,6 +154,7 @@ class JobServiceImpl : public ServiceBase {
   const ControlOptions options_;
   JobDirectory directory_;
   Admitter admitter_;
+  SubmissionLine line_;
   WatchSet watches_;
 };
 

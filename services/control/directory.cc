@@ -11,18 +11,18 @@ namespace {
 
 constexpr size_t kScanRows = 200;
 constexpr size_t kPlansRemembered = 1000;
-constexpr size_t kPendingCreates = 1000;  // that one List looks at
 constexpr int kMaxPage = 1000, kDefaultPage = 100;
 constexpr int kPutTries = 5;
 
 constexpr int64_t kLoadGoodNanos = 200'000'000;
 
-JobRecord QueuedFrom(const AdmittedJob& job) {
-  JobRecord record;
-  record.job = job;
-  record.state = JobState::kQueued;
-  record.pending_reason = "WAITING_FOR_SCHEDULER";
-  return record;
+// What control knows of a record. One that the leader has not had a reason to write yet has nothing to say of itself.
+StatusOr<JobEntry> EntryFrom(const Record& record) {
+  JobEntry entry;
+  SWAGE_ASSIGN_OR_RETURN(entry.record, JobRecordFromJson(record.value));
+  entry.version = record.version;
+  if (entry.version == 1 && entry.record.pending_reason.empty()) entry.record.pending_reason = kWaitsForTurn;
+  return entry;
 }
 
 // A page token is an id and a checksum over it and the arguments, so that one from another listing is refused.
@@ -91,29 +91,18 @@ JobDirectory::JobDirectory(std::shared_ptr<StateStore> state, Clock* clock,
                            std::function<uint64_t()> random)
     : state_(std::move(state)), clock_(clock), ids_(clock, std::move(random)), load_(1, kLoadGoodNanos) {}
 
-// A create request is kept under its job's id, so that a job can be found before the leader has seen it.
-StatusOr<std::optional<JobRecord>> JobDirectory::Pending(const std::string& tenant, const std::string& id) {
-  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(RequestKey(tenant, id)));
-  if (!record) return std::optional<JobRecord>();
-  SWAGE_ASSIGN_OR_RETURN(const Request request, RequestFromJson(record->value));
-  return std::optional<JobRecord>(QueuedFrom(request.job));
+StatusOr<JobEntry> JobDirectory::Get(const std::string& tenant, const std::string& id) {
+  SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(JobKey(tenant, id)));
+  if (record) return EntryFrom(*record);
+  return NotFound("JOB_NOT_FOUND", Cat("there is no job jobs/", id), "`swage jobs` lists the jobs");
 }
 
-StatusOr<JobEntry> JobDirectory::Get(const std::string& tenant, const std::string& id) {
-  // Request, then record: the leader writes the record and deletes the request in one step, so that looking in this
-  // order could miss both; hence the record once more.
-  for (int look = 0; look < 2; ++look) {
-    SWAGE_ASSIGN_OR_RETURN(const auto record, state_->Get(JobKey(tenant, id)));
-    if (record) {
-      JobEntry view;
-      SWAGE_ASSIGN_OR_RETURN(view.record, JobRecordFromJson(record->value));
-      view.version = record->version;
-      return view;
-    }
-    SWAGE_ASSIGN_OR_RETURN(auto pending, Pending(tenant, id));
-    if (pending) return JobEntry{*std::move(pending), {}, "", 0, 0};
-  }
-  return NotFound("JOB_NOT_FOUND", Cat("there is no job jobs/", id), "`swage jobs` lists the jobs");
+StatusOr<JobEntry> JobDirectory::GetWhole(const std::string& tenant, const std::string& id) {
+  SWAGE_ASSIGN_OR_RETURN(JobEntry entry, Get(tenant, id));
+  SWAGE_ASSIGN_OR_RETURN(entry.last_sequence, LastSequence(tenant, id));
+  SWAGE_ASSIGN_OR_RETURN(entry.spec, SpecOf(tenant, id));
+  SWAGE_ASSIGN_OR_RETURN(entry.plan_json, PlanOf(entry.record));
+  return entry;
 }
 
 // Sequences have no gap, so "is there one after n" can be searched by halving instead of reading all.
@@ -147,14 +136,6 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
   if (!page_token.empty()) {
     SWAGE_ASSIGN_OR_RETURN(from, IdOfPageToken(page_token, tenant, states, newest_first));
   }
-  // Creates first: one that is applied meanwhile is then found as a record too, and the record wins.
-  std::map<std::string, JobEntry> pending;
-  SWAGE_ASSIGN_OR_RETURN(const auto requests, Read(RequestKey(tenant, ""), from.empty() ? "" : RequestKey(tenant, from),
-                                                   newest_first, kPendingCreates));
-  for (const Record& record : requests) {
-    const auto request = RequestFromJson(record.value);
-    if (request.ok() && request->kind == "create") pending[request->job_id] = {QueuedFrom(request->job), {}, "", 0, 0};
-  }
   std::vector<JobEntry> found;
   std::string cursor = from.empty() ? "" : JobKey(tenant, from);
   bool more = true;
@@ -163,19 +144,10 @@ StatusOr<JobPage> JobDirectory::List(const std::string& tenant, const std::vecto
     more = records.size() == kScanRows;
     for (const Record& record : records) {
       cursor = record.key;
-      SWAGE_ASSIGN_OR_RETURN(JobRecord job, JobRecordFromJson(record.value));
-      pending.erase(job.job.id);
-      if (Wanted(job, states)) found.push_back({std::move(job), {}, "", record.version, 0});
+      SWAGE_ASSIGN_OR_RETURN(JobEntry entry, EntryFrom(record));
+      if (Wanted(entry.record, states)) found.push_back(std::move(entry));
     }
   }
-  for (auto& [id, view] : pending) {
-    // Beyond the last record that was read, its turn comes on a later page.
-    const bool read = newest_first ? JobKey(tenant, id) > cursor : JobKey(tenant, id) < cursor;
-    if (Wanted(view.record, states) && (!more || read)) found.push_back(std::move(view));
-  }
-  std::sort(found.begin(), found.end(), [&](const JobEntry& a, const JobEntry& b) {
-    return newest_first ? b.record.job.id < a.record.job.id : a.record.job.id < b.record.job.id;
-  });
   JobPage page;
   if (found.size() > wanted) {
     found.resize(wanted);
@@ -250,34 +222,54 @@ Status JobDirectory::CheckLoad(const std::string& tenant) {
                "try again when some have ended, or let an operator raise it: swage quota set");
 }
 
-StatusOr<std::string> JobDirectory::Create(const AdmittedJob& job, const SpecRecord& spec,
-                                           const std::string& request_id, const std::string& spec_digest) {
-  Request request;
-  request.kind = "create";
-  request.tenant = job.tenant;
-  request.job_id = job.id;
-  request.job = job;
-  const std::string key = RequestKey(job.tenant, job.id);
-  for (int attempt = 0; attempt < kPutTries; ++attempt) {
-    Transaction transaction;
-    transaction.writes.push_back({key, 0, ToJson(request)});
-    transaction.writes.push_back({SpecKey(job.tenant, job.id), 0, ToJson(spec)});
-    transaction.events.push_back({std::string(kRequestStream), key});
-    if (!request_id.empty()) {
-      // The first try goes without asking: most request_ids are new, and an old one makes it conflict.
-      const std::string id_key = RequestIdKey(job.tenant, request_id);
-      uint64_t version = 0;
-      if (attempt > 0) {
-        SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, request_id, spec_digest));
-        if (earlier) return *earlier;  // ours after an unknown result, or a twin's
-        SWAGE_ASSIGN_OR_RETURN(const auto old, state_->Get(id_key));
-        version = old ? old->version : 0;
-      }
-      transaction.writes.push_back(
-          {id_key, version, ToJson(RequestIdRecord{job.id, spec_digest, job.create_unix_nanos})});
-    } else if (attempt > 0 && Get(job.tenant, job.id).ok()) {
-      return job.id;  // the try whose result was unknown had happened
+// `again`: an earlier try conflicted or its result is unknown. The first goes without asking: most request_ids are new.
+StatusOr<Transaction> JobDirectory::Creation(const NewJob& created, bool again) {
+  const AdmittedJob& job = created.job;
+  JobRecord record;
+  record.job = job;
+  JobEventRecord event;
+  event.kind = "state";
+  event.unix_nanos = job.create_unix_nanos;
+  event.message = "accepted";
+  Transaction transaction;
+  transaction.writes.push_back({JobKey(job.tenant, job.id), 0, ToJson(record)});
+  transaction.writes.push_back({SpecKey(job.tenant, job.id), 0, ToJson(created.spec)});
+  transaction.events.push_back({JobStream(job.tenant, job.id), ToJson(event)});
+  if (job.request_id.empty()) return transaction;
+  const std::string id_key = RequestIdKey(job.tenant, job.request_id);
+  uint64_t version = 0;
+  if (again) {
+    SWAGE_ASSIGN_OR_RETURN(const auto old, state_->Get(id_key));
+    version = old ? old->version : 0;
+  }
+  transaction.writes.push_back(
+      {id_key, version, ToJson(RequestIdRecord{job.id, created.spec_digest, job.create_unix_nanos})});
+  return transaction;
+}
+
+StatusOr<std::string> JobDirectory::Create(const NewJob& job) { return CreateAll({job})[0]; }
+
+std::vector<StatusOr<std::string>> JobDirectory::CreateAll(const std::vector<NewJob>& jobs) {
+  std::vector<Transaction> transactions;
+  for (const NewJob& job : jobs) transactions.push_back(Creation(job, false).value());
+  const std::vector<ApplyResult> applied = state_->ApplyAll(transactions);
+  std::vector<StatusOr<std::string>> ids;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    ids.push_back(applied[i] == ApplyResult::kOk ? StatusOr<std::string>(jobs[i].job.id) : CreateAgain(jobs[i]));
+  }
+  return ids;
+}
+
+StatusOr<std::string> JobDirectory::CreateAgain(const NewJob& created) {
+  const AdmittedJob& job = created.job;
+  for (int attempt = 1; attempt < kPutTries; ++attempt) {
+    if (job.request_id.empty()) {
+      if (Get(job.tenant, job.id).ok()) return job.id;  // the try whose result was unknown had happened
+    } else {
+      SWAGE_ASSIGN_OR_RETURN(const auto earlier, FindByRequestId(job.tenant, job.request_id, created.spec_digest));
+      if (earlier) return *earlier;  // ours after an unknown result, or a twin's
     }
+    SWAGE_ASSIGN_OR_RETURN(const Transaction transaction, Creation(created, true));
     if (state_->Apply(transaction) == ApplyResult::kOk) return job.id;
   }
   return Unavailable("STATE_UNAVAILABLE", "the job could not be recorded", "try again with the same request_id");

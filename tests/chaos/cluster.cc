@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/env.h"
+#include "tests/tools/free_port.h"
 
 namespace swage::chaos {
 namespace {

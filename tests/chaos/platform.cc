@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/env.h"
+#include "tests/tools/free_port.h"
 
 namespace swage::chaos {
 namespace {

@@ -47,7 +47,4 @@ StatusOr<Finished> Run(const std::vector<std::string>& argv, const std::string& 
 // Process ids of the descendants of `parent` whose command line contains `word`.
 std::vector<pid_t> DescendantsWith(pid_t parent, const std::string& word);
 
-// A TCP port on 127.0.0.1 that was free a moment ago.
-int FreePort();
-
 }  // namespace swage::chaos

@@ -9,6 +9,7 @@
 #include "scheduler/state/redis_connection.h"
 #include "scheduler/state/state_store.h"
 #include "tests/conformance/redis_server.h"
+#include "tests/tools/free_port.h"
 
 namespace swage {
 namespace {

@@ -1,9 +1,7 @@
 #include "tests/conformance/redis_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,19 +16,6 @@ namespace {
 constexpr char kBinary[] = "redis-server";
 
 }  // namespace
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool good = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  SWAGE_CHECK(good, "no free port: ", strerror(errno));
-  close(fd);
-  return ntohs(address.sin_port);
-}
 
 RedisServer::RedisServer(Options options) : options_(std::move(options)) { Start(); }
 

@@ -12,9 +12,6 @@
 
 namespace swage {
 
-// A port that nobody listens on, chosen by the kernel.
-int FreePort();
-
 class RedisServer {
  public:
   struct Options {

@@ -15,6 +15,7 @@
 #include "scheduler/state/state_copy.h"
 #include "scheduler/state/state_store.h"
 #include "tests/conformance/redis_server.h"
+#include "tests/tools/free_port.h"
 
 namespace swage {
 namespace {

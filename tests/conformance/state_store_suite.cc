@@ -244,6 +244,26 @@ TEST_P(StateStoreSuite, TheSameCallAgainConflicts) {
   EXPECT_EQ(store_->Get("t/request/1").value()->version, 1u);
 }
 
+TEST_P(StateStoreSuite, TransactionsOfOneCallAreEachOnTheirOwnAndInOrder) {
+  std::vector<Transaction> all = {Put("k", 0, "a"), Put("k", 0, "twin"), Put("k", 1, "b")};
+  for (Transaction& t : all) t.events.push_back({"s", *t.writes[0].value});
+  Transaction half = Put("other", 0, "x");
+  half.writes.push_back({"k", 9, "never"});
+  all.push_back(half);
+  for (int i = 0; i < 300; ++i) all.push_back(Put(Cat("many/", i), 0, "m"));  // more than go together
+  const std::vector<ApplyResult> results = store_->ApplyAll(all);
+  ASSERT_EQ(results.size(), all.size());
+  using enum ApplyResult;
+  EXPECT_THAT(std::vector<ApplyResult>(results.begin(), results.begin() + 4), ElementsAre(kOk, kConflict, kOk, kConflict));
+  EXPECT_EQ(std::count(results.begin() + 4, results.end(), kOk), 300);
+  EXPECT_EQ(store_->Get("k").value()->value, "b");
+  EXPECT_FALSE(store_->Get("other").value().has_value());
+  const auto events = store_->ReadStream("s", 0, 10).value();
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_EQ(events[1].value, "b");
+  EXPECT_TRUE(store_->ApplyAll({}).empty());
+}
+
 TEST_P(StateStoreSuite, AfterDeletionVersionsStartAgain) {
   ASSERT_EQ(store_->Apply(Put("k", 0, "a")), ApplyResult::kOk);
   ASSERT_EQ(store_->Apply(Put("k", 1, "b")), ApplyResult::kOk);

@@ -12,8 +12,10 @@
 #include <condition_variable>
 #include <cstdio>
 #include <fstream>
+#include <future>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/env.h"
@@ -25,6 +27,7 @@
 #include "tests/chaos/process.h"
 #include "tests/conformance/redis_server.h"
 #include "tests/perf/sim_workers.h"
+#include "tests/tools/free_port.h"
 
 namespace swage {
 namespace {
@@ -149,38 +152,61 @@ class Cluster {
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
 };
 
+struct Load {
+  Cluster* cluster;
+  double end = 0;       // of submitting, by time
+  int until = 0;        // or by number, when not 0
+  std::string feature;  // that no worker has, so that jobs wait
+  std::atomic<int> asked{0};
+};
+
+// One client: its next call goes out when the last one is answered, on a connection of its own.
+class SubmittingClient {
+ public:
+  SubmittingClient(Load* load, int number)
+      : load_(load), stub_(v1::JobService::NewStub(load->cluster->channels()[static_cast<size_t>(number) %
+                                                                             load->cluster->channels().size()])) {}
+  void Next() {
+    if (load_->until > 0 ? load_->asked.fetch_add(1) >= load_->until : Now() >= load_->end) return done_.set_value();
+    request_ = load_->cluster->Request(RandomHex(16));
+    if (!load_->feature.empty()) request_.mutable_job()->mutable_resources()->add_features(load_->feature);
+    context_.emplace();
+    PrepareContext(&*context_, 10000);
+    start_ = Now();
+    stub_->async()->CreateJob(&*context_, &request_, &job_, [this](const grpc::Status& status) {
+      if (status.ok()) {
+        latencies.push_back((Now() - start_) * 1e3);
+      } else {
+        std::fprintf(stderr, "%s\n", status.error_message().c_str());
+      }
+      Next();
+    });
+  }
+  void Await() { done_.get_future().wait(); }
+  std::vector<double> latencies;
+
+ private:
+  Load* const load_;
+  const std::unique_ptr<v1::JobService::Stub> stub_;
+  std::optional<grpc::ClientContext> context_;
+  v1::CreateJobRequest request_;
+  v1::Job job_;
+  double start_ = 0;
+  std::promise<void> done_;
+};
+
 // `until`: how many jobs (0: by time). Returns how many were made.
 int Submit(Cluster* cluster, int clients, double seconds, int until, const std::string& feature,
            std::vector<double>* latencies) {
-  std::mutex mu;
-  std::atomic<int> made{0}, asked{0};
-  const double end = Now() + seconds;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < clients; ++t) {
-    threads.emplace_back([&, t] {
-      const auto stub = v1::JobService::NewStub(cluster->channels()[static_cast<size_t>(t) % cluster->channels().size()]);
-      std::vector<double> mine;
-      while (until > 0 ? asked.fetch_add(1) < until : Now() < end) {
-        v1::CreateJobRequest request = cluster->Request(RandomHex(16));
-        if (!feature.empty()) request.mutable_job()->mutable_resources()->add_features(feature);
-        v1::Job job;
-        grpc::ClientContext context;
-        PrepareContext(&context, 10000);
-        const double start = Now();
-        const Status status = FromGrpc(stub->CreateJob(&context, request, &job));
-        if (!status.ok()) {
-          std::fprintf(stderr, "%s\n", MessageOf(status).c_str());
-          continue;
-        }
-        mine.push_back((Now() - start) * 1e3);
-        ++made;
-      }
-      std::lock_guard lock(mu);
-      latencies->insert(latencies->end(), mine.begin(), mine.end());
-    });
+  Load load{cluster, Now() + seconds, until, feature};
+  std::vector<std::unique_ptr<SubmittingClient>> all;
+  for (int i = 0; i < clients; ++i) all.push_back(std::make_unique<SubmittingClient>(&load, i));
+  for (const auto& client : all) client->Next();
+  for (const auto& client : all) {
+    client->Await();
+    latencies->insert(latencies->end(), client->latencies.begin(), client->latencies.end());
   }
-  for (std::thread& thread : threads) thread.join();
-  return made;
+  return static_cast<int>(latencies->size());
 }
 
 Status MeasureSubmission(Cluster* cluster, const Options& options) {

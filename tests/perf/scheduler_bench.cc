@@ -42,17 +42,17 @@ class Farm {
 
   void Submit(int jobs) {
     for (int i = 0; i < jobs; ++i) {
-      Request request;
-      request.kind = "create";
-      request.tenant = request.job.tenant = Cat("tenant", submitted_ % 8);
+      JobRecord record;
+      AdmittedJob& job = record.job;
+      job.tenant = Cat("tenant", submitted_ % 8);
       std::string id = Cat(submitted_++);
-      request.job_id = request.job.id = Cat("job", std::string(9 - id.size(), '0'), id);
-      request.job.shape.methods = {"rtn"};
+      job.id = Cat("job", std::string(9 - id.size(), '0'), id);
+      job.shape.methods = {"rtn"};
       // Ten sizes of model.
-      request.job.shape.host_bytes = static_cast<uint64_t>(1 + submitted_ % 10) << 30;
-      request.job.priority = submitted_ % 3;
-      request.job.create_unix_nanos = now_.unix_nanos + submitted_;
-      core_.HandleRequest(RequestKey(request.tenant, request.job_id), 1, request, now_);
+      job.shape.host_bytes = static_cast<uint64_t>(1 + submitted_ % 10) << 30;
+      job.priority = submitted_ % 3;
+      job.create_unix_nanos = now_.unix_nanos + submitted_;
+      core_.HandleCreated(JobKey(job.tenant, job.id), 1, std::move(record), now_);
     }
   }
 

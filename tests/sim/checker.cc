@@ -64,7 +64,6 @@ void Checker::Applied(uint64_t serial, const Transaction& transaction) {
   }
   for (const Write& write : transaction.writes) {
     const KeyParts parts = SplitKey(write.key);
-    if (parts.kind == "request" && write.value.has_value()) CheckRequest(*write.value);
     if (parts.kind != "job") continue;
     if (write.value.has_value()) {
       CheckRecord(write.key, *write.value);
@@ -119,11 +118,6 @@ void Checker::Rewound(uint64_t serial) {
 
 void Checker::Forget(uint64_t serial) {
   while (!undo_.empty() && undo_.front().serial < serial) undo_.pop_front();
-}
-
-void Checker::CheckRequest(const std::string& value) {
-  const Request request = RequestFromJson(value).value();
-  if (request.kind == "create") Change(JobKey(request.tenant, request.job_id)).requested = true;
 }
 
 void Checker::CheckEvent(const std::string& stream, const std::string& value) {
@@ -329,7 +323,7 @@ void Checker::CheckLedger(const std::string& worker) {
 
 void Checker::Adopt(const std::string& key, const JobRecord& record) {
   JobModel& job = jobs_[key];
-  job.requested = job.recorded = job.logged = job.adopted = true;
+  job.recorded = job.logged = job.adopted = true;
   job.request_id = record.job.request_id.empty() ? key : record.job.request_id;
   job.state = job.log_state = record.state;
   job.reason = job.log_reason = record.reason;

@@ -31,7 +31,7 @@
 namespace swage::sim {
 
 struct JobModel {
-  bool requested = false, recorded = false, deleted = false;
+  bool recorded = false, deleted = false;
   std::string request_id;
   // By the record.
   JobState state = JobState::kQueued;
@@ -112,7 +112,6 @@ class Checker {
   void SetHolder(const std::string& key, const JobModel& before, const JobModel& after);
   void EndLease(const Attempt& attempt);
   void CheckLedger(const std::string& worker);
-  void CheckRequest(const std::string& value);
   void CheckEvent(const std::string& stream, const std::string& value);
   void CheckState(const std::string& stream, const JobEventRecord& event, JobModel* job);
   void CheckRecord(const std::string& key, const std::string& value);

@@ -13,11 +13,11 @@ using ::testing::HasSubstr;
 constexpr Now kNow{kSecond, 1'700'000'000 * kSecond};
 
 void Submit(Core* core, const std::string& id, uint64_t host_bytes) {
-  Request request{"create", "t", id, "", {}};
-  request.job.id = id;
-  request.job.tenant = "t";
-  request.job.shape = SmallJob("t", host_bytes, 0).shape;
-  core->HandleRequest(RequestKey("t", id), 1, request, kNow);
+  JobRecord record;
+  record.job.id = id;
+  record.job.tenant = "t";
+  record.job.shape = SmallJob("t", host_bytes, 0).shape;
+  core->HandleCreated(JobKey("t", id), 1, record, kNow);
 }
 
 // One worker of 8 GB with two slots, that runs the first of the jobs.

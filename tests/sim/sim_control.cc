@@ -19,9 +19,9 @@ StatusOr<std::string> SimControl::Submit(int job, AdmittedJob admitted) {
   admitted.id = directory_.NewId();
   admitted.create_unix_nanos = clock_.UnixNanos();
   SWAGE_RETURN_IF_ERROR(directory_.CheckLoad(admitted.tenant));
-  SpecRecord spec;
-  spec.recipe_json = RecipeOf(job);
-  return directory_.Create(admitted, spec, admitted.request_id, Cat("spec", job));
+  NewJob created{std::move(admitted), {}, Cat("spec", job)};
+  created.spec.recipe_json = RecipeOf(job);
+  return directory_.Create(created);
 }
 
 Status SimControl::Act(const std::string& kind, const std::string& tenant, const std::string& id) {

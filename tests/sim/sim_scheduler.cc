@@ -209,13 +209,10 @@ void SimScheduler::ReadRequests() {
   const auto events = state_->ReadEvents(leader_->event_position, kPage);
   if (!events.ok()) return;
   for (const StoredEvent& event : *events) {
-    if (event.stream == kRequestStream) {
-      const auto record = state_->Get(event.value);
+    if (const std::string key = NewsKey(event); !key.empty()) {
+      const auto record = state_->Get(key);
       if (!record.ok()) return;
-      if (record->has_value()) {
-        leader_->core->HandleRequest(event.value, (*record)->version,
-                                     RequestFromJson((*record)->value).value(), NowTime());
-      }
+      if (record->has_value()) NewsFrom(**record).value()(*leader_->core, NowTime());
     }
     leader_->event_position = event.sequence;
   }

@@ -42,19 +42,20 @@ void CoreHarness::Submit(const std::string& id, uint64_t bytes, int priority,
 
 void CoreHarness::SubmitAs(const std::string& tenant, const std::string& id,
                            const std::function<void(AdmittedJob*)>& shape) {
-  Request request;
-  request.kind = "create";
-  request.tenant = tenant;
-  request.job_id = id;
-  request.job.id = id;
-  request.job.tenant = tenant;
-  request.job.shape.host_bytes = kGb;
-  request.job.shape.methods = {"rtn"};
-  request.job.create_unix_nanos = now.unix_nanos + requests_;
-  if (shape) shape(&request.job);
-  const std::string key = RequestKey(tenant, Cat("create", ++requests_));
-  store[key] = {1, ToJson(request)};
-  core_->HandleRequest(key, 1, request, now);
+  JobRecord record;
+  AdmittedJob& job = record.job;
+  job.id = id;
+  job.tenant = tenant;
+  job.shape.host_bytes = kGb;
+  job.shape.methods = {"rtn"};
+  job.create_unix_nanos = now.unix_nanos + requests_++;
+  if (shape) shape(&job);
+  const std::string key = JobKey(tenant, id);
+  store[key] = {1, ToJson(record)};
+  JobEventRecord accepted;
+  accepted.kind = "state";
+  streams[JobStream(tenant, id)].push_back(ToJson(accepted));
+  core_->HandleCreated(key, 1, record, now);
 }
 
 void CoreHarness::Publish(const CoreOutput& out, PublishOutcome outcome) {

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/unit/scheduler/creation.h"
 
 namespace swage {
 namespace {
@@ -72,20 +73,10 @@ class LeaderTest : public testing::Test {
   }
 
   void Submit(const std::string& id) {
-    Request request;
-    request.kind = "create";
-    request.tenant = "t";
-    request.job_id = request.job.id = id;
-    request.job.tenant = "t";
-    SpecRecord spec;
-    spec.recipe_json = "{}";
-    Transaction t;
-    t.writes.push_back({SpecKey("t", id), 0, ToJson(spec)});
-    ASSERT_EQ(state_->Apply(t), ApplyResult::kOk);
-    Put(RequestKey("t", Cat("r", ++requests_)), ToJson(request));
+    ASSERT_EQ(state_->Apply(CreationOf(id)), ApplyResult::kOk);
   }
   void Cancel(const std::string& id) {
-    Put(RequestKey("t", Cat("r", ++requests_)), ToJson(Request{"cancel", "t", id, "", {}}));
+    Put(RequestKey("t", Cat("r", ++requests_)), ToJson(Request{"cancel", "t", id, ""}));
   }
   void Put(const std::string& key, const std::string& value) {
     Transaction t;
@@ -205,6 +196,8 @@ TEST_F(LeaderTest, ThePublishIsTriedUntilTheStoreDecides) {
 TEST_F(LeaderTest, AnEarlierResultInTheStoreStands) {
   artifacts_.published = {{"t", "a", kOther}};
   auto leader = Start();
+  // Submitted to a leader that has seen the store's list already: else the result is taken at once.
+  while (leader->incarnation() == 0) (void)state_->WaitForEvents(0, 5);
   Submit("a");
   const auto orders = UntilAssigned(leader.get());
   Call(leader.get(), {SlotOf(orders[0], kArtifact)});

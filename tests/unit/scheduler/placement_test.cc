@@ -118,7 +118,7 @@ TEST_F(Placement, ADeepQueueKeepsReasonsForAll) {
   for (int i = 0; i < 200; ++i) Submit(Cat("j", i));
   Step();
   EXPECT_EQ(stored("j0").pending_reason, "no worker is connected");
-  EXPECT_THAT(stored("j150").pending_reason, HasSubstr("jobs ahead"));
+  EXPECT_THAT(job("j150").pending_reason, HasSubstr("jobs ahead"));
 }
 
 TEST_F(Placement, ARetryPrefersAnotherWorker) {

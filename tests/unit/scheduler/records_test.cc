@@ -47,7 +47,7 @@ TEST(Records, AJobSurvivesItsJson) {
 }
 
 TEST(Records, OtherRecordsSurviveTheirJson) {
-  Request request{"create", "t", "j", "", FullRecord().job};
+  Request request{"cancel", "t", "j", "why"};
   EXPECT_EQ(ToJson(*RequestFromJson(ToJson(request))), ToJson(request));
   JobEventRecord event{"state", 5, JobState::kFailed, "R", "M", "A", 9, {"load", "", 1, -1, 0}};
   EXPECT_EQ(ToJson(*JobEventFromJson(ToJson(event))), ToJson(event));

@@ -20,26 +20,34 @@ class Requests : public testing::Test, public CoreHarness {
   }
 };
 
-TEST_F(Requests, AnAcceptedJobIsQueuedAndItsRequestIsGone) {
-  Submit("a");
-  Step();
-  EXPECT_EQ(stored("a").state, JobState::kQueued);
-  EXPECT_THAT(states("a"), ElementsAre("QUEUED"));
-  EXPECT_EQ(CountOf("job") + CountOf("request"), 1u);  // the job alone
+TEST_F(Requests, AJobThatMerelyWaitsIsWrittenOnlyToSayWhy) {
+  for (int i = 0; i < 200; ++i) Submit(Cat("job", 1000 + i));
+  size_t written = 0;
+  for (const CoreWrite& write : Step().writes) written += SplitKey(write.key).kind == "job" ? 1 : 0;
+  EXPECT_GT(written, 0u);
+  EXPECT_LE(written, 64u);
+  EXPECT_EQ(stored("job1199").state, JobState::kQueued);
+  EXPECT_EQ(CountOf("job"), 200u);
 }
 
-TEST_F(Requests, TheSameRequestToldTwiceIsOneJob) {
+TEST_F(Requests, TheSameJobToldTwiceIsOneJob) {
   Submit("a");
-  Request again;
-  again.kind = "create";
-  again.tenant = "t";
-  again.job_id = "a";
-  again.job = job("a").job;
-  store["t/request/other"] = {1, ""};
-  core().HandleRequest("t/request/other", 1, again, now);
-  core().HandleRequest("t/request/other", 1, again, now);
-  Step();
-  EXPECT_THAT(states("a"), ElementsAre("QUEUED"));
+  const JobRecord record = job("a");
+  core().HandleCreated(JobKey("t", "a"), 1, record, now);
+  RunA();
+  core().HandleCreated(JobKey("t", "a"), 1, record, now);  // late, from a log read again
+  EXPECT_EQ(job("a").state, JobState::kRunning);
+}
+
+TEST_F(Requests, WhatControlNeverWritesIsNoNewJob) {
+  JobRecord record;
+  record.job.id = "a";
+  record.job.tenant = "t";
+  core().HandleCreated(JobKey("t", "other"), 1, record, now);
+  record.state = JobState::kRunning;
+  core().HandleCreated(JobKey("t", "a"), 3, record, now);
+  EXPECT_EQ(core().FindJob("t", "a"), nullptr);
+  EXPECT_EQ(core().FindJob("t", "other"), nullptr);
 }
 
 TEST_F(Requests, AQueuedJobIsCancelledAtOnce) {

@@ -8,6 +8,7 @@
 #include "swage/v1/admin.grpc.pb.h"
 #include "swage/v1/artifact.grpc.pb.h"
 #include "swage/v1/worker.grpc.pb.h"
+#include "tests/unit/scheduler/creation.h"
 
 namespace swage {
 namespace {
@@ -84,19 +85,10 @@ class SchedulerServerTest : public testing::Test {
     return request;
   }
   void Submit(const std::string& id) {
-    Request request;
-    request.kind = "create";
-    request.tenant = "t";
-    request.job_id = request.job.id = id;
-    request.job.tenant = "t";
     SpecRecord spec;
     spec.recipe_json = "{}";
     spec.files = {{"text.txt", std::string(64, 'a')}};
-    Transaction t;
-    t.writes.push_back({RequestKey("t", id), 0, ToJson(request)});
-    t.writes.push_back({SpecKey("t", id), 0, ToJson(spec)});
-    t.events.push_back({std::string(kRequestStream), RequestKey("t", id)});
-    ASSERT_EQ(state_->Apply(t), ApplyResult::kOk);
+    ASSERT_EQ(state_->Apply(CreationOf(id, spec)), ApplyResult::kOk);
   }
   JobRecord UntilSucceeded(const std::string& id) {
     uint64_t position = 0;

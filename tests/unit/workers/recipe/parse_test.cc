@@ -18,7 +18,7 @@ Recipe Parsed(std::string_view yaml) {
   return recipe.ok() ? *std::move(recipe) : Recipe{};
 }
 
-std::string FailureOf(std::string_view yaml) {
+std::string ParseFailureOf(std::string_view yaml) {
   const StatusOr<Recipe> recipe = ParseRecipe(yaml);
   EXPECT_FALSE(recipe.ok()) << yaml;
   if (recipe.ok()) return "";
@@ -80,40 +80,40 @@ seed: 18446744073709551615
 }
 
 TEST(ParseRecipe, UnknownKeysNameLineNearestAndAllowed) {
-  EXPECT_THAT(FailureOf("steps:\n- kind: quantize\n  method: rtn\n  formt: int4\n"),
+  EXPECT_THAT(ParseFailureOf("steps:\n- kind: quantize\n  method: rtn\n  formt: int4\n"),
               AllOf(HasSubstr("RECIPE_UNKNOWN_KEY recipe, line 4: unknown key 'formt' in a step; "
                               "did you mean 'format'?"),
                     HasSubstr("group_size")));
-  EXPECT_THAT(FailureOf("step: []\n"),
+  EXPECT_THAT(ParseFailureOf("step: []\n"),
               HasSubstr("line 1: unknown key 'step' in the recipe; did you mean 'steps'?"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate: {text: a, windows: 3}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate: {text: a, windows: 3}\n"),
               HasSubstr("'windows' in evaluate; did you mean 'window'?"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "calibrate: {text: a, max_windows: 3}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "calibrate: {text: a, max_windows: 3}\n"),
               HasSubstr("in calibrate"));
-  EXPECT_THAT(FailureOf(Step("format: int8, activations: {fromat: int8}")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {fromat: int8}")),
               HasSubstr("'fromat' in activations"));
-  EXPECT_THAT(FailureOf(Step("format: int8, overrides: [{match: x, ignore: y}]")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, overrides: [{match: x, ignore: y}]")),
               HasSubstr("'ignore' in an override"));
-  EXPECT_THAT(FailureOf(Step("format: int8, options: {damp: 1}")), HasSubstr("UNKNOWN_OPTION"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, options: {damp: 1}")), HasSubstr("UNKNOWN_OPTION"));
 }
 
 TEST(ParseRecipe, UnknownWordsGetTheNearest) {
-  EXPECT_THAT(FailureOf(Step("format: int5")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int5")),
               AllOf(HasSubstr("RECIPE_UNKNOWN_VALUE"), HasSubstr("allowed: int4, int8, fp8_e4m3")));
-  EXPECT_THAT(FailureOf("steps: [{kind: quantise, method: rtn}]"),
+  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantise, method: rtn}]"),
               HasSubstr("did you mean 'quantize'?"));
-  EXPECT_THAT(FailureOf("steps: [{kind: quantize, method: gptq, format: int4}]"),
+  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize, method: gptq, format: int4}]"),
               AllOf(HasSubstr("'method' in a step is 'gptq'"), HasSubstr("allowed: rtn")));
-  EXPECT_THAT(FailureOf(Step("format: int4, granularity: chanel")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, granularity: chanel")),
               HasSubstr("did you mean 'channel'?"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "export: gguf\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "export: gguf\n"),
               HasSubstr("allowed: compressed-tensors, dense"));
 }
 
 TEST(ParseRecipe, KindsWithoutMethodsSaySo) {
   for (const char* kind : {"prune", "kv_calibrate", "train", "evaluate"}) {
     EXPECT_THAT(
-        FailureOf(Cat("steps:\n- {kind: ", kind, ", method: x}\n")),
+        ParseFailureOf(Cat("steps:\n- {kind: ", kind, ", method: x}\n")),
         AllOf(HasSubstr(Cat(
                   "KIND_NOT_AVAILABLE recipe, line 2: this version has no methods of the kind '",
                   kind, "' yet")),
@@ -122,70 +122,70 @@ TEST(ParseRecipe, KindsWithoutMethodsSaySo) {
 }
 
 TEST(ParseRecipe, MissingKeysAndEmptySteps) {
-  EXPECT_THAT(FailureOf(""), HasSubstr("must be a map"));
-  EXPECT_THAT(FailureOf("seed: 1\n"), HasSubstr("RECIPE_MISSING_KEY"));
-  EXPECT_THAT(FailureOf("steps: []\n"), HasSubstr("a list of 1 to"));
-  EXPECT_THAT(FailureOf("steps:\n"), HasSubstr("a list of 1 to"));
-  EXPECT_THAT(FailureOf("steps: {a: b}\n"), HasSubstr("a list of 1 to"));
-  EXPECT_THAT(FailureOf("steps: [rtn]\n"), HasSubstr("a step must be a map"));
-  EXPECT_THAT(FailureOf("steps: [{kind: quantize}]\n"), HasSubstr("needs the key 'method'"));
-  EXPECT_THAT(FailureOf("steps: [{method: rtn}]\n"), HasSubstr("needs the key 'kind'"));
-  EXPECT_THAT(FailureOf("steps: [{kind: quantize, method: rtn}]\n"),
+  EXPECT_THAT(ParseFailureOf(""), HasSubstr("must be a map"));
+  EXPECT_THAT(ParseFailureOf("seed: 1\n"), HasSubstr("RECIPE_MISSING_KEY"));
+  EXPECT_THAT(ParseFailureOf("steps: []\n"), HasSubstr("a list of 1 to"));
+  EXPECT_THAT(ParseFailureOf("steps:\n"), HasSubstr("a list of 1 to"));
+  EXPECT_THAT(ParseFailureOf("steps: {a: b}\n"), HasSubstr("a list of 1 to"));
+  EXPECT_THAT(ParseFailureOf("steps: [rtn]\n"), HasSubstr("a step must be a map"));
+  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize}]\n"), HasSubstr("needs the key 'method'"));
+  EXPECT_THAT(ParseFailureOf("steps: [{method: rtn}]\n"), HasSubstr("needs the key 'kind'"));
+  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize, method: rtn}]\n"),
               HasSubstr("needs the key 'format'"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate: {window: 3}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate: {window: 3}\n"),
               HasSubstr("evaluate needs the key 'text'"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate:\n"), HasSubstr("evaluate must be a map"));
-  EXPECT_THAT(FailureOf(Step("format: int4, targets: []")), HasSubstr("'targets' is empty"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate:\n"), HasSubstr("evaluate must be a map"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, targets: []")), HasSubstr("'targets' is empty"));
 }
 
 TEST(ParseRecipe, TypesAndRanges) {
-  EXPECT_THAT(FailureOf(Step("format: int4, group_size: 0")), HasSubstr("RECIPE_RANGE"));
-  EXPECT_THAT(FailureOf(Step("format: int4, group_size: -128")), HasSubstr("RECIPE_RANGE"));
-  EXPECT_THAT(FailureOf(Step("format: int4, group_size: \"128\"")), HasSubstr("RECIPE_TYPE"));
-  EXPECT_THAT(FailureOf(Step("format: int4, group_size: 1e2")), HasSubstr("RECIPE_TYPE"));
-  EXPECT_THAT(FailureOf(Step("format: int4, symmetric: yes")), HasSubstr("must be true or false"));
-  EXPECT_THAT(FailureOf(Step("format: [int4]")), HasSubstr("RECIPE_TYPE"));
-  EXPECT_THAT(FailureOf(Step("format: int4, targets: \"*\"")), HasSubstr("must be a list"));
-  EXPECT_THAT(FailureOf(Step("format: int4, ignore: [[a]]")), HasSubstr("a list of texts"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "seed: -1\n"), HasSubstr("RECIPE_TYPE"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate: {text: a, window: 1}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, group_size: 0")), HasSubstr("RECIPE_RANGE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, group_size: -128")), HasSubstr("RECIPE_RANGE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, group_size: \"128\"")), HasSubstr("RECIPE_TYPE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, group_size: 1e2")), HasSubstr("RECIPE_TYPE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, symmetric: yes")), HasSubstr("must be true or false"));
+  EXPECT_THAT(ParseFailureOf(Step("format: [int4]")), HasSubstr("RECIPE_TYPE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, targets: \"*\"")), HasSubstr("must be a list"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, ignore: [[a]]")), HasSubstr("a list of texts"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "seed: -1\n"), HasSubstr("RECIPE_TYPE"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate: {text: a, window: 1}\n"),
               HasSubstr("from 2 to"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate: {text: \"\"}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate: {text: \"\"}\n"),
               HasSubstr("RECIPE_TYPE"));
-  EXPECT_THAT(FailureOf(Step("format: int4") + "evaluate: {text: \"a\\0b\"}\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4") + "evaluate: {text: \"a\\0b\"}\n"),
               HasSubstr("control characters"));
 }
 
 TEST(ParseRecipe, CombinationsThatDoNotExist) {
-  EXPECT_THAT(FailureOf(Step("format: int4, granularity: tensor")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, granularity: tensor")),
               HasSubstr("GRANULARITY_DOES_NOT_FIT recipe, line 2"));
-  EXPECT_THAT(FailureOf(Step("format: fp8_e4m3, granularity: group")),
+  EXPECT_THAT(ParseFailureOf(Step("format: fp8_e4m3, granularity: group")),
               HasSubstr("GRANULARITY_DOES_NOT_FIT"));
-  EXPECT_THAT(FailureOf(Step("format: fp8_e4m3, symmetric: false")),
+  EXPECT_THAT(ParseFailureOf(Step("format: fp8_e4m3, symmetric: false")),
               HasSubstr("NO_ASYMMETRIC_FORMAT"));
-  EXPECT_THAT(FailureOf(Step("format: int8, group_size: 128")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, group_size: 128")),
               HasSubstr("GROUP_SIZE_WITHOUT_GROUP"));
-  EXPECT_THAT(FailureOf(Step("format: int8, activations: {format: fp8_e4m3}")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: fp8_e4m3}")),
               HasSubstr("ACTIVATIONS_DO_NOT_FIT"));
-  EXPECT_THAT(FailureOf(Step("format: int8, activations: {format: int8, dynamic: false}")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: int8, dynamic: false}")),
               HasSubstr("STATIC_ACTIVATIONS"));
-  EXPECT_THAT(FailureOf(Step("format: int8, activations: {format: int8}, overrides: [{match: "
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: int8}, overrides: [{match: "
                              "\"*\", format: fp8_e4m3}]")),
               HasSubstr("ACTIVATIONS_DO_NOT_FIT"));
-  EXPECT_THAT(FailureOf(Step("format: int4, overrides: [{match: \"*\", format: fp8_e4m3}]")),
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, overrides: [{match: \"*\", format: fp8_e4m3}]")),
               HasSubstr("GRANULARITY_DOES_NOT_FIT"));
 }
 
 TEST(ParseRecipe, DenseExportsCannotRoundActivations) {
   EXPECT_EQ(Parsed(Step("format: int4") + "export: dense\n").export_format, "dense");
-  EXPECT_THAT(FailureOf(Step("format: int8, activations: {format: int8}") + "export: dense\n"),
+  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: int8}") + "export: dense\n"),
               HasSubstr("EXPORT_CANNOT_EXPRESS"));
 }
 
 TEST(ParseRecipe, TooManyPatternsAreRefused) {
   std::string targets;
   for (int i = 0; i < 5000; ++i) targets += "\"*a\",";
-  EXPECT_THAT(FailureOf(Step(Cat("format: int4, targets: [", targets, "]"))),
+  EXPECT_THAT(ParseFailureOf(Step(Cat("format: int4, targets: [", targets, "]"))),
               HasSubstr("patterns"));
 }
 

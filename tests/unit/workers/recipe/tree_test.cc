@@ -9,7 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string FailureOf(std::string_view yaml) {
+std::string TreeFailureOf(std::string_view yaml) {
   const StatusOr<TreeNode> tree = TreeFromYaml(yaml);
   EXPECT_FALSE(tree.ok()) << yaml;
   if (tree.ok()) return "";
@@ -42,28 +42,28 @@ TEST(TreeFromYaml, AnEmptyTextIsNull) {
 }
 
 TEST(TreeFromYaml, RefusesWhatCouldGrow) {
-  EXPECT_THAT(FailureOf("a: &x [1, 2]\nb: 1\n"), HasSubstr("line 1: anchors"));
-  EXPECT_THAT(FailureOf("a: 1\nb: *x\n"), HasSubstr("RECIPE_NOT_YAML"));
-  EXPECT_THAT(FailureOf("a: !!python/object 1\n"), HasSubstr("tags"));
-  EXPECT_THAT(FailureOf("a: 1\n---\nb: 2\n"), HasSubstr("second document"));
-  EXPECT_THAT(FailureOf(std::string(50, '[') + std::string(50, ']')), HasSubstr("nested deeper"));
-  EXPECT_THAT(FailureOf(std::string(100000, '[')), HasSubstr("RECIPE_NOT_YAML"));
+  EXPECT_THAT(TreeFailureOf("a: &x [1, 2]\nb: 1\n"), HasSubstr("line 1: anchors"));
+  EXPECT_THAT(TreeFailureOf("a: 1\nb: *x\n"), HasSubstr("RECIPE_NOT_YAML"));
+  EXPECT_THAT(TreeFailureOf("a: !!python/object 1\n"), HasSubstr("tags"));
+  EXPECT_THAT(TreeFailureOf("a: 1\n---\nb: 2\n"), HasSubstr("second document"));
+  EXPECT_THAT(TreeFailureOf(std::string(50, '[') + std::string(50, ']')), HasSubstr("nested deeper"));
+  EXPECT_THAT(TreeFailureOf(std::string(100000, '[')), HasSubstr("RECIPE_NOT_YAML"));
   std::string many = "[";
   for (int i = 0; i < 30000; ++i) many += "1,";
-  EXPECT_THAT(FailureOf(many + "]"), HasSubstr("more than"));
-  EXPECT_THAT(FailureOf(std::string(limits::kRecipeBytes + 1, ' ')), HasSubstr("RECIPE_TOO_LARGE"));
+  EXPECT_THAT(TreeFailureOf(many + "]"), HasSubstr("more than"));
+  EXPECT_THAT(TreeFailureOf(std::string(limits::kRecipeBytes + 1, ' ')), HasSubstr("RECIPE_TOO_LARGE"));
 }
 
 TEST(TreeFromYaml, RefusesDuplicateKeysWithTheLineOfTheSecond) {
-  EXPECT_THAT(FailureOf("a: 1\nb: 2\na: 3\n"),
+  EXPECT_THAT(TreeFailureOf("a: 1\nb: 2\na: 3\n"),
               HasSubstr("RECIPE_DUPLICATE_KEY recipe, line 3: 'a'"));
 }
 
 TEST(TreeFromYaml, RefusesWhatIsNoYaml) {
-  EXPECT_THAT(FailureOf("a: [1, 2\nb: 3\n"), HasSubstr("RECIPE_NOT_YAML recipe, line "));
-  EXPECT_THAT(FailureOf("{a: 1\n"), HasSubstr("RECIPE_NOT_YAML"));
-  EXPECT_THAT(FailureOf("\xff\xfe"), HasSubstr("UTF-8"));
-  EXPECT_THAT(FailureOf("? [a, b]\n: c\n"), HasSubstr("a key is a list"));
+  EXPECT_THAT(TreeFailureOf("a: [1, 2\nb: 3\n"), HasSubstr("RECIPE_NOT_YAML recipe, line "));
+  EXPECT_THAT(TreeFailureOf("{a: 1\n"), HasSubstr("RECIPE_NOT_YAML"));
+  EXPECT_THAT(TreeFailureOf("\xff\xfe"), HasSubstr("UTF-8"));
+  EXPECT_THAT(TreeFailureOf("? [a, b]\n: c\n"), HasSubstr("a key is a list"));
 }
 
 TEST(TreeFromJson, RefusesDepthAndDuplicates) {
