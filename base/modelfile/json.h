@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/status.h"
 
 namespace swage {
@@ -67,9 +68,5 @@ class JsonEvents : private nlohmann::json_sax<nlohmann::json> {
 // A JSON text as a tree, for small files. Refuses nesting beyond 64 levels and names that appear twice in one object:
 // readers disagree about which of the two counts. Errors carry `reason`.
 StatusOr<nlohmann::json> ParseJsonTree(std::string_view text, std::string_view reason, std::string_view what);
-
-// Appends `text` (UTF-8) as a JSON string, escaped as docs/formats/manifest.md says.
-void AppendJsonString(std::string_view text, std::string* out);
-bool IsUtf8(std::string_view text);
 
 }  // namespace swage

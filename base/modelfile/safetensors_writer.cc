@@ -58,6 +58,7 @@ StatusOr<SafetensorsWriter> SafetensorsWriter::Create(Env* env, const std::strin
     if (!bytes || tensor.shape.size() > limits::kTensorRank || *bytes > (uint64_t{1} << 62) - offset) {
       return InvalidInput("BAD_SHAPE", Cat("tensor '", tensor.name, "' cannot be written with this shape"));
     }
+    if (!IsUtf8(tensor.name)) return InvalidInput("BAD_TENSOR_NAME", "a tensor's name is not UTF-8", "rename it");
     if (!names.insert(tensor.name).second) {
       return InvalidInput("DUPLICATE_TENSOR", Cat("tensor '", tensor.name, "' is declared twice"));
     }

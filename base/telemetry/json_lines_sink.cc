@@ -6,8 +6,7 @@
 #include <cerrno>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/telemetry/trace.h"
 #include "base/text.h"
@@ -15,31 +14,39 @@
 namespace swage {
 namespace {
 
-using nlohmann::json;
-
 constexpr size_t kTextBytes = 4096;  // a longer attribute is cut
 
-json Attribute(const std::string& key, std::string_view value) {
-  return {{"key", key}, {"value", {{"stringValue", std::string(value.substr(0, kTextBytes))}}}};
+void AppendAttribute(const std::string& key, std::string_view value, std::string* out) {
+  *out += "{\"key\":";
+  AppendJsonString(key, out);
+  *out += ",\"value\":{\"stringValue\":";
+  AppendJsonString(value.substr(0, kTextBytes), out);
+  *out += "}}";
 }
 
+// Fields in the order of their names.
 std::string Line(const SpanData& span, std::string_view service_name) {
-  json attributes = json::array();
-  for (const auto& [key, value] : span.attributes) attributes.push_back(Attribute(key, value));
-  json line = {
-      {"traceId", span.context.trace_id},
-      {"spanId", span.context.span_id},
-      {"parentSpanId", span.parent_span_id},
-      {"name", span.name},
-      {"kind", 1},  // SPAN_KIND_INTERNAL
-      {"startTimeUnixNano", Cat(span.start_unix_nanos)},  // 64 bit integers are texts in protobuf's JSON
-      {"endTimeUnixNano", Cat(span.end_unix_nanos)},
-      {"attributes", std::move(attributes)},
-      {"status", {{"code", span.error ? 2 : 0}, {"message", span.status_message.substr(0, kTextBytes)}}},
-      {"resource", {{"attributes", json::array({Attribute("service.name", service_name)})}}},
-  };
-  // Invalid UTF-8 (a cut character, a foreign file name) becomes U+FFFD instead of an exception.
-  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  std::string line = "{\"attributes\":[";
+  for (const auto& [key, value] : span.attributes) {
+    if (line.back() == '}') line += ',';
+    AppendAttribute(key, value, &line);
+  }
+  // 64 bit integers are texts in protobuf's JSON; kind 1 is SPAN_KIND_INTERNAL.
+  line += Cat("],\"endTimeUnixNano\":\"", span.end_unix_nanos, "\",\"kind\":1,\"name\":");
+  AppendJsonString(span.name, &line);
+  line += ",\"parentSpanId\":";
+  AppendJsonString(span.parent_span_id, &line);
+  line += ",\"resource\":{\"attributes\":[";
+  AppendAttribute("service.name", service_name, &line);
+  line += "]},\"spanId\":";
+  AppendJsonString(span.context.span_id, &line);
+  line += Cat(",\"startTimeUnixNano\":\"", span.start_unix_nanos, "\",\"status\":{\"code\":", span.error ? 2 : 0,
+              ",\"message\":");
+  AppendJsonString(std::string_view(span.status_message).substr(0, kTextBytes), &line);
+  line += "},\"traceId\":";
+  AppendJsonString(span.context.trace_id, &line);
+  line += "}\n";
+  return line;
 }
 
 class JsonLinesSink : public SpanSink {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json_text.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "nlohmann/json.hpp"
@@ -91,19 +92,7 @@ class Object {
     Quote(key);
     *out_ += ':';
   }
-  // Nothing here comes unchecked from outside, but a message can carry bytes that are not UTF-8:
-  // those go the slow way, where they are replaced.
-  void Quote(std::string_view text) {
-    bool plain = true;
-    for (const char c : text) plain = plain && c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-    if (plain) {
-      *out_ += '"';
-      *out_ += text;
-      *out_ += '"';
-    } else {
-      *out_ += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-    }
-  }
+  void Quote(std::string_view text) { AppendJsonString(text, out_); }
 
   std::string* const out_;
   bool first_ = true;

@@ -19,7 +19,7 @@ constexpr uint64_t kSchemaVersion = 2;
 constexpr size_t kGroupTransactions = 128;
 // Another process's commit is noticed within this; asked only while somebody waits, and costs one
 // page read.
-constexpr int kPollMs = 20;
+constexpr int kPollMs = 10;
 
 constexpr char kSchema1[] = R"sql(
 CREATE TABLE records (

@@ -1,7 +1,7 @@
 // What the platform carries, through its real daemons: jobs submitted a second and what each costs in each process,
 // from submission to start, a leader's restart, a lost worker, a cancel, idling.
 //
-//   swage-bench-jobs --bin build/ci/bin [--state redis|sqlite] [--clients 32] [--seconds 5] [--queued 100000]
+//   swage-bench-jobs --bin build/ci/bin [--state redis|sqlite] [--sockets tcp|unix] [--clients 32] [--seconds 5] [--queued 100000]
 //
 // The daemons are processes of their own on this machine; one redis-server with appendfsync everysec, or SQLite with
 // full sync. Prints its conditions. See docs/benchmarks/scheduler.md.
@@ -53,7 +53,7 @@ double At(std::vector<double>* sorted, double share) {
 }
 
 struct Options {
-  std::string bin, state = "redis", model = "tests/data/models/classics-6m";
+  std::string bin, state = "redis", sockets = "tcp", model = "tests/data/models/classics-6m";
   int clients = 32, queued = 100000;
   double seconds = 5;
 };
@@ -135,7 +135,9 @@ class Cluster {
   const std::vector<std::shared_ptr<grpc::Channel>>& channels() const { return channels_; }
 
  private:
-  std::string Address(int i) const { return Cat("127.0.0.1:", ports_[i]); }
+  std::string Address(int i) const {
+    return options_.sockets == "unix" ? Cat("unix:", dir_.path(), "/", i, ".sock") : Cat("127.0.0.1:", ports_[i]);
+  }
   Status Spawn(const std::string& name, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), JoinPath(options_.bin, name));
     SWAGE_ASSIGN_OR_RETURN(processes_[name], chaos::Process::Spawn(arguments, {}, JoinPath(dir_.path(), name + ".err"),
@@ -360,8 +362,8 @@ void MeasureIdle(Cluster* cluster) {
 }
 
 Status Main(const Options& options) {
-  std::printf("state: %s; %u cores; 127.0.0.1; model %s by id; recipe rtn int8\n", options.state.c_str(),
-              std::thread::hardware_concurrency(), options.model.c_str());
+  std::printf("state: %s; %u cores; sockets: %s; model %s by id; recipe rtn int8\n", options.state.c_str(),
+              std::thread::hardware_concurrency(), options.sockets.c_str(), options.model.c_str());
   {
     Cluster cluster(options);
     SWAGE_RETURN_IF_ERROR(cluster.Start());
@@ -387,13 +389,14 @@ int main(int argc, char** argv) {
     const std::string name = argv[i], value = argv[i + 1];
     if (name == "--bin") options.bin = value;
     if (name == "--state") options.state = value;
+    if (name == "--sockets") options.sockets = value;
     if (name == "--model") options.model = value;
     if (name == "--clients") options.clients = std::stoi(value);
     if (name == "--seconds") options.seconds = std::stod(value);
     if (name == "--queued") options.queued = std::stoi(value);
   }
   if (options.bin.empty() || options.clients < 1) {
-    std::fprintf(stderr, "usage: swage-bench-jobs --bin DIR [--state redis|sqlite] [--clients N] [--seconds S] [--queued N]\n");
+    std::fprintf(stderr, "usage: swage-bench-jobs --bin DIR [--state redis|sqlite] [--sockets tcp|unix] [--clients N] [--seconds S] [--queued N]\n");
     return 2;
   }
   const swage::Status status = swage::Main(options);
