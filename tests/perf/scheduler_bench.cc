@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,18 +43,23 @@ class Farm {
 
   void Submit(int jobs) {
     for (int i = 0; i < jobs; ++i) {
-      JobRecord record;
-      AdmittedJob& job = record.job;
-      job.tenant = Cat("tenant", submitted_ % 8);
-      std::string id = Cat(submitted_++);
-      job.id = Cat("job", std::string(9 - id.size(), '0'), id);
-      job.shape.methods = {"rtn"};
-      // Ten sizes of model.
-      job.shape.host_bytes = static_cast<uint64_t>(1 + submitted_ % 10) << 30;
-      job.priority = submitted_ % 3;
-      job.create_unix_nanos = now_.unix_nanos + submitted_;
-      core_.HandleCreated(JobKey(job.tenant, job.id), 1, std::move(record), now_);
+      JobRecord record = NextJob();
+      const std::string key = JobKey(record.job.tenant, record.job.id);
+      core_.HandleCreated(key, 1, std::move(record), now_);
     }
+  }
+  JobRecord NextJob() {
+    JobRecord record;
+    AdmittedJob& job = record.job;
+    job.tenant = Cat("tenant", submitted_ % 8);
+    std::string id = Cat(submitted_++);
+    job.id = Cat("job", std::string(9 - id.size(), '0'), id);
+    job.shape.methods = {"rtn"};
+    // Ten sizes of model.
+    job.shape.host_bytes = static_cast<uint64_t>(1 + submitted_ % 10) << 30;
+    job.priority = submitted_ % 3;
+    job.create_unix_nanos = now_.unix_nanos + submitted_;
+    return record;
   }
 
   // One worker calls: it has ended what it had, and is given the next. Returns the microseconds.
@@ -135,19 +141,17 @@ void Passes() {
 
 void Restart() {
   Farm farm(1000);
-  std::vector<CoreWrite> written;
-  for (int i = 0; i < 100000; i += 500) {
-    farm.Submit(500);
-    for (CoreWrite& write : farm.Take().writes) {
-      if (write.value.has_value()) written.push_back(std::move(write));
-    }
-  }
+  std::map<std::string, std::string> written;
   size_t bytes = 0;
-  for (const CoreWrite& write : written) bytes += write.value->size();
+  for (int i = 0; i < 100000; ++i) {
+    const JobRecord record = farm.NextJob();
+    const std::string& json = written[JobKey(record.job.tenant, record.job.id)] = ToJson(record);
+    bytes += json.size();
+  }
   const auto start = SteadyClock::now();
   Core core(CoreOptions{.incarnation = 2}, Rng(7, 2));
-  for (const CoreWrite& write : written) {
-    const Status loaded = core.Load(write.key, write.expected_version + 1, *write.value);
+  for (const auto& [key, json] : written) {
+    const Status loaded = core.Load(key, 1, json);
     if (!loaded.ok()) std::printf("%s\n", MessageOf(loaded).c_str());
   }
   core.FinishLoad(farm.now());
