@@ -34,6 +34,9 @@ Status CheckGemm(const GemmArgs& args) {
   if (!GemmType(args.a_type) || !GemmType(args.b_type) || !GemmType(args.c_type)) {
     return Refuse("gemm", "types are F32 and BF16");
   }
+  if (args.accumulate && (args.c_type != DType::kF32 || args.bias != nullptr)) {
+    return Refuse("gemm", "only an F32 product without bias is accumulated");
+  }
   SWAGE_RETURN_IF_ERROR(CheckSize("gemm", args.m, args.k));
   SWAGE_RETURN_IF_ERROR(CheckSize("gemm", args.n, args.k));
   return CheckSize("gemm", args.m, args.n);

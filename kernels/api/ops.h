@@ -18,10 +18,19 @@
 
 #include "base/modelfile/dtype.h"
 #include "base/status.h"
+#include "kernels/api/linalg.h"
+#include "kernels/api/random.h"
+#include "kernels/api/select.h"
+#include "kernels/api/statistics.h"
+#include "kernels/api/train.h"
 
 namespace swage {
 
-struct GemmArgs {  // C[m,n] = A[m,k] * B[n,k]^T (+ bias[n])
+// How A and B lie in memory: kNT: A [m,k], B [n,k] (a linear layer: weights are [out, in]);
+// kNN: A [m,k], B [k,n] (dX = dY W); kTN: A [k,m], B [k,n] (dW = dY^T X).
+enum class GemmLayout { kNT, kNN, kTN };
+
+struct GemmArgs {  // C[m,n] = A * B^T (+ bias[n]), in the layout kNT
   int64_t m = 0, n = 0, k = 0;
   const void* a = nullptr;
   DType a_type = DType::kF32;  // kF32 or kBF16
@@ -30,6 +39,8 @@ struct GemmArgs {  // C[m,n] = A[m,k] * B[n,k]^T (+ bias[n])
   void* c = nullptr;
   DType c_type = DType::kF32;
   const float* bias = nullptr;
+  GemmLayout layout = GemmLayout::kNT;
+  bool accumulate = false;  // C += A * B; C is F32 and there is no bias
 };
 
 // Causal; flash-style: no T x T matrix in memory.
@@ -41,12 +52,14 @@ struct AttentionArgs {
   const float* k = nullptr;
   const float* v = nullptr;
   float* out = nullptr;
+  float* logsumexp = nullptr;  // [windows*tokens, heads] when the backward will be wanted
 };
 
 struct RopeArgs {  // half-split ("rotate_half"), in place; position of row r is r % tokens
   int64_t rows = 0, tokens = 0, heads = 0, head_dim = 0;
   const float* inv_freq = nullptr;  // [head_dim/2]
   float* x = nullptr;               // [rows, heads*head_dim]
+  bool inverse = false;             // turns back: the gradient's way
 };
 
 // Round-to-nearest of a weight matrix of finite values. group = columns that share one scale (all of
@@ -110,6 +123,14 @@ class Ops {
   virtual Status CastFromF32(int64_t n, const float* x, DType type, void* y) = 0;
   // False if any value is NaN or infinite.
   virtual StatusOr<bool> AllFinite(int64_t n, const float* x) = 0;
+
+  // Families of ops with headers of their own, owned by this object. What an implementation lacks
+  // of them is UNIMPLEMENTED (KERNEL_OP).
+  virtual LinalgOps& linalg();
+  virtual RandomOps& random();
+  virtual SelectOps& select();
+  virtual StatisticsOps& statistics();
+  virtual TrainOps& train();
 };
 
 std::unique_ptr<Ops> NewRefOps();

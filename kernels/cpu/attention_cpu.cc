@@ -71,6 +71,11 @@ Status CpuOps::Attention(const AttentionArgs& args) {
     const int64_t at = (window * args.tokens + queries.begin) * q_width + head * args.head_dim;
     queries.q = args.q + at;
     queries.out = args.out + at;
+    if (args.logsumexp != nullptr) {
+      queries.logsumexp =
+          args.logsumexp + (window * args.tokens + queries.begin) * args.heads + head;
+      queries.logsumexp_stride = args.heads;
+    }
     const cpu::HeadKeys keys{&keys_[kv * packing.keys_size], &values_[kv * packing.values_size],
                              packing.key_stride, packing.value_width};
     cpu::AttendBlock(queries, keys, scratch.data());

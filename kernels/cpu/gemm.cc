@@ -22,8 +22,9 @@ constexpr size_t kMaxPrimitives = 512;
 struct Shape {
   int64_t m, n, k;
   DType a, b, c;
-  bool bias;
-  auto Key() const { return std::tie(m, n, k, a, b, c, bias); }
+  bool bias, accumulate;
+  GemmLayout layout;
+  auto Key() const { return std::tie(m, n, k, a, b, c, bias, accumulate, layout); }
   bool operator<(const Shape& other) const { return Key() < other.Key(); }
 };
 
@@ -36,15 +37,23 @@ Type TypeOf(DType type) { return type == DType::kBF16 ? Type::bf16 : Type::f32; 
 
 Prepared Prepare(const dnnl::engine& engine, const Shape& shape) {
   Prepared made;
-  made.a = {{shape.m, shape.k}, TypeOf(shape.a), Tag::ab};
-  made.b = {{shape.k, shape.n}, TypeOf(shape.b), Tag::ba};  // stored [n, k]
+  const bool a_down = shape.layout == GemmLayout::kTN, b_across = shape.layout == GemmLayout::kNT;
+  made.a = {{shape.m, shape.k}, TypeOf(shape.a), a_down ? Tag::ba : Tag::ab};
+  made.b = {{shape.k, shape.n}, TypeOf(shape.b), b_across ? Tag::ba : Tag::ab};
   made.c = {{shape.m, shape.n}, TypeOf(shape.c), Tag::ab};
+  dnnl::primitive_attr attributes;
+  if (shape.accumulate) {
+    dnnl::post_ops after;
+    after.append_sum(1.0f);
+    attributes.set_post_ops(after);
+  }
   if (shape.bias) {
     made.bias = {{1, shape.n}, Type::f32, Tag::ab};
-    made.primitive =
-        dnnl::matmul(dnnl::matmul::primitive_desc({made.a, made.b, made.bias, made.c}, engine));
+    made.primitive = dnnl::matmul(
+        dnnl::matmul::primitive_desc({made.a, made.b, made.bias, made.c}, attributes, engine));
   } else {
-    made.primitive = dnnl::matmul(dnnl::matmul::primitive_desc({made.a, made.b, made.c}, engine));
+    made.primitive = dnnl::matmul(
+        dnnl::matmul::primitive_desc({made.a, made.b, made.c}, attributes, engine));
   }
   return made;
 }
@@ -97,7 +106,9 @@ const std::optional<Prepared>& Gemm::State::Get(const Shape& shape) {
 
 bool Gemm::State::Execute(const GemmArgs& args) {
   const Shape shape{
-      args.m, args.n, args.k, args.a_type, args.b_type, args.c_type, args.bias != nullptr};
+      args.m,      args.n,      args.k,
+      args.a_type, args.b_type, args.c_type,
+      args.bias != nullptr, args.accumulate, args.layout};
   const std::optional<Prepared>& made = Get(shape);
   if (!made) return false;
   // oneDNN takes mutable pointers also for what it only reads.
@@ -119,7 +130,7 @@ Gemm::~Gemm() = default;
 Status Gemm::Run(const GemmArgs& args) {
   if (args.m == 0 || args.n == 0) return Status();
   if (args.k == 0) {
-    FillWithBias(args);
+    if (!args.accumulate) FillWithBias(args);
     return Status();
   }
   try {
@@ -146,6 +157,12 @@ Status Gemm::Run(const GemmArgs& args) {
                  Cat("no memory for a matrix product of ", args.m, " x ", args.n, " x ", args.k));
   }
   return Status();
+}
+
+bool Gemm::RunsBf16() {
+  // Sets of bits: a better instruction set contains those of the lesser one.
+  constexpr unsigned kWanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kWanted) == kWanted;
 }
 
 std::string OneDnnVersion() {

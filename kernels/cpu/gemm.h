@@ -15,6 +15,8 @@ class Gemm {
   // F32 x F32 runs as such. With BF16 on either side: BF16 x BF16 natively where oneDNN has it for
   // this CPU (from AVX-512 on), else both are widened to F32 first. Sums are f32 in every case.
   Status Run(const GemmArgs& args);
+  // Whether this CPU multiplies BF16 faster than F32.
+  static bool RunsBf16();
 
  private:
   struct State;

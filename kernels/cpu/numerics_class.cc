@@ -1,6 +1,7 @@
 #include "kernels/cpu/numerics_class.h"
 
 #include "base/text.h"
+#include "kernels/cpu/families_cpu.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/simd.h"
 
@@ -38,7 +39,7 @@ std::string CpuModel() { return "other"; }
 
 std::string NumericsClassOf(int threads) {
   return Cat("cpu/", CpuModel(), "/", OneDnnIsa(), "/hwy-", SimdName(), "/onednn-", OneDnnVersion(),
-             "/t", threads);
+             "/openblas-", OpenBlasName(), "/t", threads);
 }
 
 }  // namespace swage::cpu

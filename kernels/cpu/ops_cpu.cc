@@ -21,7 +21,13 @@ constexpr int64_t kErrorChunk = 1 << 14;
 
 }  // namespace
 
-CpuOps::CpuOps(int threads) : threads_(std::max(1, threads)) {}
+CpuOps::CpuOps(int threads)
+    : threads_(std::max(1, threads)),
+      linalg_(threads_, &gemm_),
+      random_(threads_),
+      select_(threads_),
+      statistics_(threads_),
+      train_(threads_) {}
 
 std::string CpuOps::NumericsClass() const { return cpu::NumericsClassOf(threads_); }
 
@@ -49,12 +55,14 @@ void CpuOps::PrepareRope(const RopeArgs& args) {
   rope_.inv_freq.assign(args.inv_freq, args.inv_freq + half);
   rope_.cosine.resize(args.tokens * half);
   rope_.sine.resize(args.tokens * half);
+  rope_.minus_sine.resize(args.tokens * half);
   cpu::ParallelFor(threads_, args.tokens, cpu::RowGrain(half * 16),
                    [&](int64_t begin, int64_t end) {
                      for (int64_t i = begin * half; i < end * half; ++i) {
                        const float angle = static_cast<float>(i / half) * rope_.inv_freq[i % half];
                        rope_.cosine[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
                        rope_.sine[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+                       rope_.minus_sine[i] = -rope_.sine[i];
                      }
                    });
 }
@@ -64,12 +72,13 @@ Status CpuOps::Rope(const RopeArgs& args) {
   if (args.rows == 0 || args.heads == 0 || args.head_dim == 0) return Status();
   PrepareRope(args);
   const int64_t half = args.head_dim / 2;
+  const std::vector<float>& sine = args.inverse ? rope_.minus_sine : rope_.sine;
   cpu::ParallelFor(threads_, args.rows, cpu::RowGrain(args.heads * args.head_dim),
                    [&](int64_t begin, int64_t end) {
                      for (int64_t r = begin; r < end; ++r) {
                        const int64_t at = r % args.tokens * half;
                        for (int64_t head = 0; head < args.heads; ++head) {
-                         cpu::RopeHead(half, &rope_.cosine[at], &rope_.sine[at],
+                         cpu::RopeHead(half, &rope_.cosine[at], &sine[at],
                                        args.x + (r * args.heads + head) * args.head_dim);
                        }
                      }

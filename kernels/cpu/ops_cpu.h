@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/api/ops.h"
+#include "kernels/cpu/families_cpu.h"
 #include "kernels/cpu/gemm.h"
 
 namespace swage {
@@ -43,17 +44,28 @@ class CpuOps : public Ops {
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
 
+  LinalgOps& linalg() override { return linalg_; }
+  RandomOps& random() override { return random_; }
+  SelectOps& select() override { return select_; }
+  StatisticsOps& statistics() override { return statistics_; }
+  TrainOps& train() override { return train_; }
+
  private:
   // Cosines and sines of every position, [tokens, head_dim / 2]; kept, since each layer asks for
   // the same.
   struct RopeTable {
     int64_t tokens = 0;
-    std::vector<float> inv_freq, cosine, sine;
+    std::vector<float> inv_freq, cosine, sine, minus_sine;
   };
   void PrepareRope(const RopeArgs& args);
 
   const int threads_;
   cpu::Gemm gemm_;
+  cpu::CpuLinalg linalg_;
+  cpu::CpuRandom random_;
+  cpu::CpuSelect select_;
+  cpu::CpuStatistics statistics_;
+  cpu::CpuTrain train_;
   RopeTable rope_;
   std::vector<float> keys_, values_;  // attention's repacked keys and values
 };

@@ -79,6 +79,8 @@ struct QueryBlock {
   int64_t begin = 0, rows = 0;  // position of the first row in its window; at most kQueryBlock rows
   int64_t head_dim = 0;
   float scale = 0;
+  float* logsumexp = nullptr;  // of the first row; null when not wanted
+  int64_t logsumexp_stride = 0;
 };
 int64_t AttendScratchFloats(int64_t head_dim);
 void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch);

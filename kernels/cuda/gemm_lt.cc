@@ -64,24 +64,35 @@ GemmLt::~GemmLt() {
   if (handle_ != nullptr) cublasLtDestroy(handle_);
 }
 
-// cuBLASLt counts in columns: our row-major C [m, n] is its [n, m], the product of B (its [k, n],
-// transposed) and A (its [k, m]).
-StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumulate) {
+// cuBLASLt counts in columns: our row-major C [m, n] is its [n, m], the product of B and A, each of
+// which it sees transposed: what we multiply as stored, it has to transpose, and the other way round.
+StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumulate,
+                                             const GemmStrides& strides) {
+  const bool b_across = args.layout == GemmLayout::kNT, a_down = args.layout == GemmLayout::kTN;
+  const int64_t b_row = b_across ? args.k : args.n, b_rows = b_across ? args.n : args.k;
+  const int64_t a_row = a_down ? args.m : args.k, a_rows = a_down ? args.k : args.m;
+  const int64_t a_stride = strides.a > 0 ? strides.a : a_row;
+  const int64_t b_stride = strides.b > 0 ? strides.b : b_row;
+  const int64_t c_stride = strides.c > 0 ? strides.c : args.n;
   const unsigned align_a = AlignmentOf(args.a), align_b = AlignmentOf(args.b),
                  align_c = AlignmentOf(args.c);
-  const Key key{args.m,     args.n,  args.k,  args.a_type, args.c_type,
-                accumulate, align_a, align_b, align_c};
+  const Key key{args.m,   args.n,      args.k,      a_stride,   b_stride,
+                c_stride, args.a_type, args.c_type, accumulate, args.layout,
+                align_a,  align_b,     align_c};
   const auto found = plans_.find(key);
   if (found != plans_.end()) return found->second.get();
   if (plans_.size() >= kMaxPlans) plans_.clear();
   auto plan = std::make_unique<Plan>();
   SWAGE_LT(cublasLtMatmulDescCreate(&plan->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-  const cublasOperation_t transposed = CUBLAS_OP_T;
-  SWAGE_LT(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                          sizeof transposed));
-  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->b, TypeOf(args.b_type), args.k, args.n, args.k));
-  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->a, TypeOf(args.a_type), args.k, args.m, args.k));
-  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->c, TypeOf(args.c_type), args.n, args.m, args.n));
+  const cublasOperation_t b_operation = b_across ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t a_operation = a_down ? CUBLAS_OP_T : CUBLAS_OP_N;
+  SWAGE_LT(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA,
+                                          &b_operation, sizeof b_operation));
+  SWAGE_LT(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB,
+                                          &a_operation, sizeof a_operation));
+  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->b, TypeOf(args.b_type), b_row, b_rows, b_stride));
+  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->a, TypeOf(args.a_type), a_row, a_rows, a_stride));
+  SWAGE_LT(cublasLtMatrixLayoutCreate(&plan->c, TypeOf(args.c_type), args.n, args.m, c_stride));
 
   cublasLtMatmulPreference_t raw = nullptr;
   SWAGE_LT(cublasLtMatmulPreferenceCreate(&raw));
@@ -107,13 +118,14 @@ StatusOr<const GemmLt::Plan*> GemmLt::PlanOf(const GemmArgs& args, bool accumula
   return plans_.emplace(key, std::move(plan)).first->second.get();
 }
 
-Status GemmLt::Run(const GemmArgs& args, bool accumulate, cudaStream_t stream) {
+Status GemmLt::Run(const GemmArgs& args, bool accumulate, cudaStream_t stream,
+                   const GemmStrides& strides) {
   if (args.a_type != args.b_type || (args.a_type == DType::kF32 && args.c_type != DType::kF32)) {
     return Error(StatusCode::kUnimplemented, "KERNEL_TYPE",
                  Cat("gemm on CUDA: ", DTypeName(args.a_type), " x ", DTypeName(args.b_type),
                      " -> ", DTypeName(args.c_type)));
   }
-  SWAGE_ASSIGN_OR_RETURN(const Plan* plan, PlanOf(args, accumulate));
+  SWAGE_ASSIGN_OR_RETURN(const Plan* plan, PlanOf(args, accumulate, strides));
   if (!plan->possible) {
     return Error(StatusCode::kUnimplemented, "KERNEL_SHAPE",
                  Cat("cuBLASLt has no algorithm for ", args.m, " x ", args.n, " x ", args.k));

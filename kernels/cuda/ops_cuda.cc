@@ -69,6 +69,7 @@ CudaOps::~CudaOps() {
 Status CudaOps::Gemm(const GemmArgs& args) {
   SWAGE_RETURN_IF_ERROR(CheckGemm(args));
   if (args.m == 0 || args.n == 0) return Status();
+  if (args.accumulate && args.k == 0) return Status();
   const bool prefill = args.bias != nullptr || args.k == 0;
   if (prefill) {
     // The bias is what the sums start from; in BF16 that would round it first.
@@ -77,7 +78,7 @@ Status CudaOps::Gemm(const GemmArgs& args) {
         CudaError(cuda::FillRows(args.m, args.n, args.bias, static_cast<float*>(args.c), kStream),
                   "fill with bias"));
   }
-  return args.k == 0 ? Status() : gemm_->Run(args, prefill, kStream);
+  return args.k == 0 ? Status() : gemm_->Run(args, prefill || args.accumulate, kStream);
 }
 
 Status CudaOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,

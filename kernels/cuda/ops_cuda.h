@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels/api/ops.h"
+#include "kernels/cuda/families_cuda.h"
 #include "kernels/cuda/gemm_lt.h"
 
 namespace swage {
@@ -46,12 +47,21 @@ class CudaOps : public Ops {
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
 
+  LinalgOps& linalg() override { return linalg_; }
+  RandomOps& random() override { return random_; }
+  SelectOps& select() override { return select_; }
+  TrainOps& train() override { return train_; }
+
  private:
   CudaOps() = default;
 
   std::string numerics_class_;
   std::unique_ptr<cuda::GemmLt> gemm_;
   float* partial_ = nullptr;  // scratch of QuantizeTensor
+  cuda::CudaLinalg linalg_{&gemm_};
+  cuda::CudaRandom random_;
+  cuda::CudaSelect select_;
+  cuda::CudaTrain train_;
 };
 
 }  // namespace swage

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/api/ops.h"
+#include "kernels/ref/families_ref.h"
 
 namespace swage {
 
@@ -37,6 +38,19 @@ class RefOps : public Ops {
   Status CastToF32(int64_t n, const void* x, DType type, float* y) override;
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
+
+  LinalgOps& linalg() override { return linalg_; }
+  RandomOps& random() override { return random_; }
+  SelectOps& select() override { return select_; }
+  StatisticsOps& statistics() override { return statistics_; }
+  TrainOps& train() override { return train_; }
+
+ private:
+  RefLinalg linalg_;
+  RefRandom random_;
+  RefSelect select_;
+  RefStatistics statistics_;
+  RefTrain train_;
 };
 
 }  // namespace swage

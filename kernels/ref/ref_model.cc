@@ -56,6 +56,9 @@ void AttendRow(const AttentionArgs& args, int64_t window, int64_t position, int6
   }
   float* out = args.out + row * q_width + head * args.head_dim;
   for (int64_t d = 0; d < args.head_dim; ++d) out[d] = static_cast<float>((*sum)[d] / total);
+  if (args.logsumexp != nullptr) {
+    args.logsumexp[row * args.heads + head] = static_cast<float>(max + std::log(total));
+  }
 }
 
 }  // namespace
@@ -65,9 +68,11 @@ Status RefOps::Gemm(const GemmArgs& args) {
   for (int64_t i = 0; i < args.m; ++i) {
     for (int64_t j = 0; j < args.n; ++j) {
       double sum = args.bias == nullptr ? 0.0 : args.bias[j];
+      if (args.accumulate) sum += Load(args.c, args.c_type, i * args.n + j);
+      const bool a_down = args.layout == GemmLayout::kTN, b_across = args.layout == GemmLayout::kNT;
       for (int64_t l = 0; l < args.k; ++l) {
-        sum += static_cast<double>(Load(args.a, args.a_type, i * args.k + l)) *
-               Load(args.b, args.b_type, j * args.k + l);
+        sum += static_cast<double>(Load(args.a, args.a_type, a_down ? l * args.m + i : i * args.k + l)) *
+               Load(args.b, args.b_type, b_across ? j * args.k + l : l * args.n + j);
       }
       Store(args.c, args.c_type, i * args.n + j, sum);
     }
@@ -97,7 +102,8 @@ Status RefOps::Rope(const RopeArgs& args) {
       // trained with.
       const float angle = static_cast<float>(r % args.tokens) * args.inv_freq[i];
       const float cosine = static_cast<float>(std::cos(static_cast<double>(angle)));
-      const float sine = static_cast<float>(std::sin(static_cast<double>(angle)));
+      const float forward = static_cast<float>(std::sin(static_cast<double>(angle)));
+      const float sine = args.inverse ? -forward : forward;
       for (int64_t head = 0; head < args.heads; ++head) {
         float* low = args.x + (r * args.heads + head) * args.head_dim + i;
         float* high = low + half;

@@ -1,4 +1,5 @@
-// Memory for tensors: 64-byte aligned, not initialised, movable, freed with its owner.
+// Memory for tensors: 64-byte aligned, not initialised, movable, freed with its owner. Counted in
+// HostMemory (kernels/api/device.h).
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "kernels/api/device.h"
 
 namespace swage {
 
@@ -21,18 +23,19 @@ class Buffer {
     std::swap(capacity_, other.capacity_);
     return *this;
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { Release(); }
 
   // What it held is lost when it grows. Sizes come from checked configurations, so failure means
   // that the machine has no memory left.
   void Resize(int64_t size) {
     SWAGE_CHECK(size >= 0, "negative size of a buffer");
     if (size > capacity_) {
-      std::free(data_);
+      Release();
       const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64;
       data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
       SWAGE_CHECK(data_ != nullptr, "out of memory for ", bytes, " bytes");
       capacity_ = size;
+      HostMemory().Charge(size * static_cast<int64_t>(sizeof(T)));
     }
     size_ = size;
   }
@@ -42,6 +45,13 @@ class Buffer {
   int64_t bytes() const { return size_ * static_cast<int64_t>(sizeof(T)); }
 
  private:
+  void Release() {
+    std::free(data_);
+    HostMemory().Charge(-capacity_ * static_cast<int64_t>(sizeof(T)));
+    data_ = nullptr;
+    size_ = capacity_ = 0;
+  }
+
   T* data_ = nullptr;
   int64_t size_ = 0, capacity_ = 0;
 };

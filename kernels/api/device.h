@@ -1,0 +1,98 @@
+// A device as its users see it: memory with a limit, and the order and time of its work. The ops
+// (kernels/api/ops.h) take raw pointers into such memory.
+//   DeviceMemory& memory = HostMemory();
+//   memory.set_limit_bytes(assignment_bytes);                       // the slot's share
+//   SWAGE_ASSIGN_OR_RETURN(DeviceBuffer x, DeviceBuffer::Make(&memory, n * sizeof(float)));
+//   auto begin = stream->Record(); ...; auto end = stream->Record();
+//   SWAGE_ASSIGN_OR_RETURN(double seconds, end->SecondsSince(*begin));
+// Errors: RESOURCE_EXHAUSTED (OUT_OF_MEMORY) when the limit or the device has no room.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/status.h"
+
+namespace swage {
+
+// Thread-safe. Sizes are counted as asked for, without the rounding of the device's allocator.
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(std::string name) : name_(std::move(name)) {}
+  virtual ~DeviceMemory() = default;
+  DeviceMemory(const DeviceMemory&) = delete;
+  DeviceMemory& operator=(const DeviceMemory&) = delete;
+
+  // At least 64-byte aligned, not initialised; null for 0 bytes. To be freed with the same size.
+  StatusOr<void*> Allocate(int64_t bytes);
+  void Free(void* pointer, int64_t bytes);
+
+  // For owners that allocate themselves: counts `bytes` (negative: given back), also beyond the
+  // limit, and never fails. Check tells.
+  void Charge(int64_t bytes);
+  Status Check() const;  // is no more in use than the limit?
+
+  void set_limit_bytes(int64_t bytes) { limit_bytes_ = bytes; }  // 0: none
+  int64_t limit_bytes() const { return limit_bytes_; }
+  int64_t used_bytes() const { return used_bytes_; }
+  int64_t peak_bytes() const { return peak_bytes_; }
+  void ResetPeak() { peak_bytes_ = used_bytes_.load(); }
+
+ protected:
+  virtual void* Take(int64_t bytes) = 0;  // null when there is no room
+  virtual void Give(void* pointer) = 0;
+
+ private:
+  Status Exhausted(int64_t bytes, int64_t used) const;
+  void RaisePeak(int64_t used);
+
+  const std::string name_;
+  std::atomic<int64_t> limit_bytes_ = 0, used_bytes_ = 0, peak_bytes_ = 0;
+};
+
+// Memory of this process's host; one for all, never destroyed.
+DeviceMemory& HostMemory();
+
+// Owns a piece of a device's memory, which must outlive it.
+class DeviceBuffer {
+ public:
+  static StatusOr<DeviceBuffer> Make(DeviceMemory* memory, int64_t bytes);
+  DeviceBuffer() = default;
+  DeviceBuffer(DeviceBuffer&& other) noexcept { *this = std::move(other); }
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept;
+  ~DeviceBuffer();
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  DeviceMemory* memory_ = nullptr;
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+// A point in a stream's work.
+class StreamEvent {
+ public:
+  virtual ~StreamEvent() = default;
+  // Waits until this point is reached. `earlier` is of the same stream.
+  virtual StatusOr<double> SecondsSince(const StreamEvent& earlier) const = 0;
+};
+
+// Work in order. On the host it is done when the call returns.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual StatusOr<std::unique_ptr<StreamEvent>> Record() = 0;
+  virtual Status Synchronize() = 0;  // waits for all work; reports its errors
+};
+
+std::unique_ptr<Stream> NewHostStream();
+
+// Built only with SWAGE_CUDA; NOT_FOUND (NO_DEVICE) without the device.
+StatusOr<std::unique_ptr<DeviceMemory>> NewCudaMemory(int device);
+StatusOr<std::unique_ptr<Stream>> NewCudaStream(int device);  // the device's default stream
+
+}  // namespace swage
