@@ -48,20 +48,34 @@ HWY_INLINE void LoadQueries(const HeadGradient& head, QueryTile* tile) {
   }
 }
 
-// Scores become weights, and their gradients: weights * (d_weights - delta).
-HWY_INLINE void Differentiate(int64_t key, QueryTile* tile) {
+// Scores become weights, and their gradients: weights * (d_weights - delta), times the slope of the
+// soft cap.
+HWY_INLINE void Differentiate(const HeadGradient& head, int64_t key, QueryTile* tile) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
+  const VF one = hn::Set(df, 1.0f), cap = hn::Set(df, head.softcap);
+  HWY_ALIGN float slope[kKeyBlock];
+  std::fill(slope, slope + kKeyBlock, 1.0f);
   for (int64_t r = 0; r < tile->padded; ++r) {
     float *weights = tile->weights + r * kKeyBlock, *grad = tile->grad + r * kKeyBlock;
-    const int64_t visible =
-        r < tile->rows ? std::clamp<int64_t>(tile->begin + r + 1 - key, 0, kKeyBlock) : 0;
-    for (int64_t j = visible; j < kKeyBlock; ++j) weights[j] = kHidden;
+    const int64_t after = tile->begin + r + 1 - key;  // the first key that is not seen
+    const int64_t visible = r < tile->rows ? std::clamp<int64_t>(after, 0, kKeyBlock) : 0;
+    const int64_t first = std::clamp<int64_t>(after - head.window, 0, visible);
     const VF norm = hn::Set(df, tile->norm[r]), delta = hn::Set(df, tile->delta[r]);
+    if (head.softcap > 0) {
+      for (int64_t j = 0; j < kKeyBlock; j += lanes) {
+        const VF bent = hn::Tanh(df, hn::Div(hn::LoadU(df, weights + j), cap));
+        hn::StoreU(hn::Mul(cap, bent), df, weights + j);
+        hn::Store(hn::Sub(one, hn::Mul(bent, bent)), df, slope + j);
+      }
+    }
+    std::fill(weights, weights + first, kHidden);
+    std::fill(weights + visible, weights + kKeyBlock, kHidden);
     for (int64_t j = 0; j < kKeyBlock; j += lanes) {
       const VF weight = hn::Exp(df, hn::Sub(hn::LoadU(df, weights + j), norm));
       hn::StoreU(weight, df, weights + j);
-      hn::StoreU(hn::Mul(weight, hn::Sub(hn::LoadU(df, grad + j), delta)), df, grad + j);
+      const VF change = hn::Mul(weight, hn::Sub(hn::LoadU(df, grad + j), delta));
+      hn::StoreU(hn::Mul(change, hn::Load(df, slope + j)), df, grad + j);
     }
   }
 }
@@ -72,7 +86,7 @@ HWY_INLINE void BackwardTile(const HeadGradient& head, int64_t key, QueryTile* t
           tile->weights, kKeyBlock);
   Product(rows, kKeyBlock, d, tile->d_out, width, head.values_down + key, head.key_stride, false,
           tile->grad, kKeyBlock);
-  Differentiate(key, tile);
+  Differentiate(head, key, tile);
   Product<true>(kKeyBlock, width, rows, tile->weights, kKeyBlock, tile->d_out, width, true,
                 head.dv + key * width, width);
   Product<true>(kKeyBlock, width, rows, tile->grad, kKeyBlock, tile->q, width, true,
@@ -94,7 +108,10 @@ void AttendBackward(const HeadGradient& head, float* scratch) {
     tile.padded = (tile.rows + 3) / 4 * 4;
     LoadQueries(head, &tile);
     const int64_t last = tile.begin + tile.rows;
-    for (int64_t key = 0; key < last; key += kKeyBlock) BackwardTile(head, key, &tile);
+    const int64_t seen = std::max<int64_t>(0, tile.begin + 1 - head.window);
+    for (int64_t key = seen / kKeyBlock * kKeyBlock; key < last; key += kKeyBlock) {
+      BackwardTile(head, key, &tile);
+    }
     for (int64_t r = 0; r < tile.rows; ++r) {
       float* dq = head.dq + (tile.begin + r) * head.stride;
       for (int64_t i = 0; i < head.head_dim; ++i) dq[i] = tile.dq[r * head.width + i] * head.scale;

@@ -79,6 +79,8 @@ double SquaresRun(int64_t n, const float* x);
 struct HeadGradient {
   int64_t tokens = 0, head_dim = 0;
   float scale = 0;
+  int64_t window = 0;  // keys that a row sees, its own position the last of them
+  float softcap = 0;   // 0: none
   const float *q = nullptr, *out = nullptr, *d_out = nullptr;  // this head's first row
   float* dq = nullptr;
   int64_t stride = 0;  // between rows of the four

@@ -179,13 +179,6 @@ __global__ void AddTriangleKernel(int64_t n, int64_t row, int64_t rows, int64_t 
   }
 }
 
-__global__ void MirrorKernel(int64_t n, float* a) {
-  for (int64_t i = FirstThread(); i < n * n; i += ThreadStride()) {
-    const int64_t r = i / n, c = i % n;
-    if (c < r) a[i] = a[c * n + r];
-  }
-}
-
 }  // namespace
 
 cudaError_t Words(int64_t n, const RandomKey& key, uint32_t* y, cudaStream_t stream) {
@@ -257,11 +250,6 @@ cudaError_t AddTriangle(int64_t n, int64_t row, int64_t rows, int64_t column, in
                         float alpha, const float* tile, float* h, cudaStream_t stream) {
   AddTriangleKernel<<<BlocksOf(rows * columns, kThreads), kThreads, 0, stream>>>(
       n, row, rows, column, columns, alpha, tile, h);
-  return cudaGetLastError();
-}
-
-cudaError_t MirrorUpper(int64_t n, float* a, cudaStream_t stream) {
-  MirrorKernel<<<BlocksOf(n * n, kThreads), kThreads, 0, stream>>>(n, a);
   return cudaGetLastError();
 }
 

@@ -46,6 +46,5 @@ cudaError_t SwiGluBackward(int64_t n, const float* gate, const float* up, const 
 // (row, column) of h [n, n].
 cudaError_t AddTriangle(int64_t n, int64_t row, int64_t rows, int64_t column, int64_t columns,
                         float alpha, const float* tile, float* h, cudaStream_t stream);
-cudaError_t MirrorUpper(int64_t n, float* a, cudaStream_t stream);
 
 }  // namespace swage::cuda

@@ -34,6 +34,7 @@ Status OnlyFloats(std::string_view op) {
 
 CudaLinalg::~CudaLinalg() {
   if (tile_ != nullptr) cudaFree(tile_);
+  DestroySolver();
 }
 
 Status CudaLinalg::Syrk(const SyrkArgs& args) {
@@ -69,13 +70,6 @@ Status CudaLinalg::Syrk(const SyrkArgs& args) {
     }
   }
   return Status();
-}
-
-Status CudaLinalg::MirrorUpper(int64_t n, DType type, void* a) {
-  SWAGE_RETURN_IF_ERROR(CheckSquare("mirror", n, type, a));
-  if (type != DType::kF32) return OnlyFloats("mirror");
-  if (n == 0) return Status();
-  return Done(cuda::MirrorUpper(n, static_cast<float*>(a), kDefault), "mirror");
 }
 
 Status CudaRandom::Words(int64_t n, const RandomKey& key, uint32_t* y) {

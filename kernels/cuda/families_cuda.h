@@ -1,11 +1,13 @@
 // The families of ops (kernels/api) on an NVIDIA GPU, as far as they are written: rank-k updates
-// (into F32), mirrors, random numbers, stochastic rounding, Hadamard transforms of powers of two up
+// (into F32), Cholesky and inverse-Cholesky factors (cuSOLVER), random numbers, stochastic rounding, Hadamard transforms of powers of two up
 // to kHadamardTile, N:M masks, AdamW and the gradient of SwiGLU. The rest is UNIMPLEMENTED. The rules
 // of ops_cuda.h hold.
 #pragma once
 
 #include "kernels/api/ops.h"
 #include "kernels/cuda/gemm_lt.h"
+
+struct cusolverDnContext;
 
 namespace swage::cuda {
 
@@ -15,11 +17,16 @@ class CudaLinalg : public LinalgOps {
   ~CudaLinalg() override;
   Status Syrk(const SyrkArgs& args) override;
   Status MirrorUpper(int64_t n, DType type, void* a) override;
+  Status Cholesky(const CholeskyArgs& args) override;
+  Status InverseCholesky(const CholeskyArgs& args) override;
 
  private:
+  void DestroySolver();
+
   std::unique_ptr<GemmLt>* const gemm_;  // of the CudaOps that owns this
   float* tile_ = nullptr;                // a block of rows of the product
   int64_t tile_size_ = 0;
+  cusolverDnContext* solver_ = nullptr;  // made when it is first needed
 };
 
 class CudaRandom : public RandomOps {
