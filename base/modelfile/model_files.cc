@@ -71,7 +71,8 @@ class IndexEvents : public JsonEvents {
 Status NoWeights(Env* env, const std::string& dir) {
   SWAGE_ASSIGN_OR_RETURN(const auto entries, env->ListDir(dir));
   for (const DirEntry& entry : entries) {
-    if (EndsWith(entry.name, ".bin") || EndsWith(entry.name, ".pt") || EndsWith(entry.name, ".pth")) {
+    if (EndsWith(entry.name, ".bin") || EndsWith(entry.name, ".pt") || EndsWith(entry.name, ".pth") ||
+        EndsWith(entry.name, ".ckpt")) {
       return InvalidInput("PYTORCH_BIN", Cat(dir, " has ", entry.name, " but no safetensors file"),
                           "convert it: AutoModelForCausalLM.from_pretrained(dir).save_pretrained(out) of transformers "
                           "writes safetensors");

@@ -14,6 +14,7 @@
 #include "clients/cli/session.h"
 #include "clients/cli/state.h"
 #include "clients/cli/submit.h"
+#include "clients/cli/tokenize.h"
 #include "clients/cli/up.h"
 #include "services/kit/version.h"
 
@@ -29,6 +30,7 @@ struct Run {
   SubmitFlags submit;
   QuantizeFlags quantize;
   EvalRequest eval;
+  TokenizeFlags tokenize;
   OperateFlags operate;
   std::string first, second, alias, model, recipe, pipeline, out;
   std::vector<std::string> names;
@@ -203,6 +205,14 @@ void AddLocal(CLI::App* app, Run* run) {
   eval->add_option("--dtype", request->compute, "Arithmetic")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
   eval->add_option("--threads", request->threads, "0: all cores")->check(CLI::Range(0, 4096));
   eval->callback([run, request] { run->command = [run, request] { return RunEval(run->session, *request); }; });
+
+  TokenizeFlags* flags = &run->tokenize;
+  CLI::App* tokenize = app->add_subcommand("tokenize", "Turn a text into token ids, as the model's tokenizer.json says");
+  tokenize->add_option("--model", flags->model_dir, "Folder with tokenizer.json")->required();
+  tokenize->add_option("--text", flags->text_file, "UTF-8 text; what is none becomes U+FFFD")->required()->type_name("FILE");
+  tokenize->add_option("--out", flags->out, "Write the ids there (.npy, i32)")->type_name("FILE");
+  tokenize->add_flag("!--no-special-tokens", flags->special_tokens, "Without the BOS or EOS that belong around a text");
+  tokenize->callback([run, flags] { run->command = [run, flags] { return RunTokenize(run->session, *flags); }; });
 }
 
 void AddState(CLI::App* app, Run* run) {

@@ -94,7 +94,7 @@ StatusOr<CheckedModel> CheckModel(ArtifactClient* client, const Manifest& manife
   TensorMap tensors;
   bool any = false, pytorch = false;
   for (const ManifestFile& file : manifest.files) {
-    pytorch = pytorch || EndsWith(file.path, ".bin");
+    for (const char* kind : {".bin", ".pt", ".pth", ".ckpt"}) pytorch = pytorch || EndsWith(file.path, kind);
     if (!EndsWith(file.path, ".safetensors") || file.path.find('/') != std::string::npos) continue;
     any = true;
     SWAGE_RETURN_IF_ERROR(AddTensors(reader, file, &tensors));
@@ -102,7 +102,8 @@ StatusOr<CheckedModel> CheckModel(ArtifactClient* client, const Manifest& manife
   SWAGE_RETURN_IF_ERROR(CheckIndex(reader, manifest, tensors));
   if (!any) {
     return InvalidInput(pytorch ? "PYTORCH_BIN" : "NO_WEIGHTS", Cat(name, " has no *.safetensors file"),
-                        pytorch ? "convert it: model.save_pretrained(dir, safe_serialization=True)"
+                        pytorch ? "convert it: AutoModelForCausalLM.from_pretrained(dir).save_pretrained(out) of transformers "
+                                  "writes safetensors"
                                 : "upload the complete folder");
   }
   SWAGE_RETURN_IF_ERROR(ValidateModel(model.config, [&](std::string_view tensor) -> const TensorInfo* {

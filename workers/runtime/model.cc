@@ -1,11 +1,19 @@
 #include "workers/runtime/model.h"
 
 #include "base/limits.h"
+#include "workers/runtime/gguf_model.h"
 #include "workers/runtime/quantized_reader.h"
 
 namespace swage {
 
 StatusOr<std::unique_ptr<Model>> Model::Open(Env* env, const std::string& dir) {
+  SWAGE_ASSIGN_OR_RETURN(const std::optional<std::string> gguf_path, FindGguf(env, dir));
+  if (gguf_path) {
+    SWAGE_ASSIGN_OR_RETURN(GgufModel gguf, OpenGguf(*gguf_path));
+    auto config = ParseModelConfig(gguf.config_json);
+    if (!config.ok()) return Annotate(config.status(), *gguf_path);
+    return FromParts(std::move(config).value(), std::move(gguf.tensors));
+  }
   const std::string path = JoinPath(dir, "config.json");
   SWAGE_ASSIGN_OR_RETURN(std::string text, ReadFile(env, path, limits::kConfigJsonBytes));
   auto config = ParseModelConfig(text);
@@ -24,9 +32,8 @@ StatusOr<std::unique_ptr<Model>> Model::FromParts(ModelConfig config,
   }
   SWAGE_ASSIGN_OR_RETURN(model->quantization_, QuantizationConfig::Parse(config.quantization_json));
   if (model->quantization_.empty()) {
-    SWAGE_RETURN_IF_ERROR(ValidateModel(config, [&](std::string_view name) -> const TensorInfo* {
-      std::optional<TensorView> found = tensors->Find(name);
-      return found ? found->info : nullptr;
+    SWAGE_RETURN_IF_ERROR(ValidateModel(config, [&](std::string_view name) {
+      return tensors->Info(name);
     }));
   }
   model->linears_ = model->architecture_->linears(config);

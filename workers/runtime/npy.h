@@ -1,8 +1,9 @@
-// Writes a matrix of f32 as a .npy file (NumPy's format 1.0), row by row.
+// Writes .npy files (NumPy's format 1.0): a matrix of f32, row by row, or a list of token ids.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/env.h"
 
@@ -22,5 +23,8 @@ class NpyWriter {
   int64_t rows_ = 0, columns_ = 0, written_ = 0;
   std::unique_ptr<WritableFile> file_;
 };
+
+// A vector of i32.
+Status WriteNpyIds(Env* env, const std::string& path, const std::vector<int32_t>& ids);
 
 }  // namespace swage

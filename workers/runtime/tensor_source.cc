@@ -57,6 +57,12 @@ class OverlayTensors : public TensorSource {
     }
     return std::nullopt;
   }
+  const TensorInfo* Info(std::string_view name) const override {
+    for (const auto& source : sources_) {
+      if (const TensorInfo* info = source->Info(name)) return info;
+    }
+    return nullptr;
+  }
   std::vector<std::string> Names() const override {
     std::set<std::string> names;
     for (const auto& source : sources_) {

@@ -14,11 +14,16 @@
 
 namespace swage {
 
-// Thread-safe. Views stay valid as long as the source.
+// Thread-safe. Views stay valid as long as the source, and until DontNeed of the name: sources that
+// decode (GGUF) free what they decoded.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
   virtual std::optional<TensorView> Find(std::string_view name) const = 0;
+  virtual const TensorInfo* Info(std::string_view name) const {  // without its bytes; nullptr: none
+    const std::optional<TensorView> found = Find(name);
+    return found ? found->info : nullptr;
+  }
   virtual std::vector<std::string> Names() const = 0;    // sorted
   virtual void DontNeed(std::string_view name) const {}  // its pages may leave memory
 };

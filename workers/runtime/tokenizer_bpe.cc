@@ -1,17 +1,30 @@
 #include "workers/runtime/tokenizer_bpe.h"
 
+#include <algorithm>
 #include <limits>
 #include <queue>
 
 #include "base/text.h"
+#include "workers/runtime/tokenizer_unicode.h"
 
 namespace swage {
 namespace {
 
 constexpr size_t kShortWord = 24;  // below it a scan over all pairs beats the heap
 constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
+constexpr uint32_t kDirectPoints = 1u << 16;
 
 }  // namespace
+
+Bpe::Bpe(BpeTables tables) : tables_(std::move(tables)) {
+  if (!tables_.characters) return;
+  id_of_point_.assign(kDirectPoints, -1);
+  for (const auto& [token, id] : tables_.characters->vocab) {
+    if (token.empty() || Utf8SequenceAt(token, 0) != token.size()) continue;
+    const uint32_t point = DecodeUtf8At(token, 0);
+    if (point < kDirectPoints) id_of_point_[point] = id;
+  }
+}
 
 const MergeRow* Bpe::FindMerge(int32_t left, int32_t right) const {
   const auto found = tables_.merges.find(MergeKey(left, right));
@@ -27,6 +40,19 @@ void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
     }
   }
   const size_t first = ids->size();
+  if (tables_.characters) {
+    AddCharacters(word, ids);
+  } else {
+    AddBytes(word, ids);
+  }
+  if (ids->size() - first <= kShortWord) {
+    MergeShort(ids, first);
+  } else {
+    MergeLong(ids, first);
+  }
+}
+
+void Bpe::AddBytes(std::string_view word, std::vector<int32_t>* ids) const {
   bool after_unknown = false;
   for (const char c : word) {
     const int32_t id = tables_.byte_id[static_cast<uint8_t>(c)];
@@ -37,11 +63,53 @@ void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
     }
     after_unknown = id < 0;
   }
-  if (ids->size() - first <= kShortWord) {
-    MergeShort(ids, first);
-  } else {
-    MergeLong(ids, first);
+}
+
+int32_t Bpe::IdOfCharacter(std::string_view character, bool first, bool last) const {
+  const BpeCharacters& c = *tables_.characters;
+  const bool prefix = !first && !c.prefix.empty(), suffix = last && !c.suffix.empty();
+  if (!prefix && !suffix) {
+    const uint32_t point = DecodeUtf8At(character, 0);
+    if (point < kDirectPoints) return id_of_point_[point];
+    const auto found = c.vocab.find(ToAbsl(character));
+    return found == c.vocab.end() ? -1 : found->second;
   }
+  const auto found = c.vocab.find(Cat(prefix ? c.prefix : "", character, suffix ? c.suffix : ""));
+  return found == c.vocab.end() ? -1 : found->second;
+}
+
+void Bpe::AddCharacters(std::string_view word, std::vector<int32_t>* ids) const {
+  const BpeCharacters& characters = *tables_.characters;
+  // The library holds an unknown token back until a known character follows; bytes that stand for
+  // a character come before it.
+  bool pending = false;
+  for (size_t at = 0; at < word.size();) {
+    const size_t size = std::max<size_t>(1, Utf8SequenceAt(word, at));
+    const std::string_view character = word.substr(at, size);
+    const int32_t id = IdOfCharacter(character, at == 0, at + size == word.size());
+    at += size;
+    if (id >= 0) {
+      if (pending) ids->push_back(*tables_.unknown);
+      pending = false;
+      ids->push_back(id);
+      continue;
+    }
+    if (characters.fallback) {
+      const std::array<int32_t, 256>& fallback = *characters.fallback;
+      const auto missing = [&](char c) { return fallback[static_cast<uint8_t>(c)] < 0; };
+      // With a prefix or suffix, the bytes of these count too.
+      const std::string whole = Cat(at == size ? "" : characters.prefix, character,
+                                    at == word.size() ? characters.suffix : "");
+      if (std::none_of(whole.begin(), whole.end(), missing)) {
+        for (const char c : whole) ids->push_back(fallback[static_cast<uint8_t>(c)]);
+        continue;
+      }
+    }
+    if (!tables_.unknown) continue;
+    if (pending && !tables_.fuse_unknown) ids->push_back(*tables_.unknown);
+    pending = true;
+  }
+  if (pending) ids->push_back(*tables_.unknown);
 }
 
 void Bpe::MergeShort(std::vector<int32_t>* ids, size_t first) const {

@@ -1,238 +1,17 @@
 #include "workers/runtime/tokenizer_json.h"
 
 #include <algorithm>
-#include <limits>
 
-#include "nlohmann/json.hpp"
+#include "workers/runtime/tokenizer_json_parts.h"
 #include "workers/runtime/tokenizer_unicode.h"
 
 namespace swage {
-namespace {
+namespace tokenizer_json {
 
-using nlohmann::json;
+namespace {
 
 constexpr size_t kMaxAddedTokenBytes = 4096;
 constexpr size_t kMaxAddedTokens = 1u << 20;
-constexpr size_t kMaxSteps = 64;
-
-Status Unsupported(std::string_view what) {
-  return Error(StatusCode::kUnimplemented, "UNSUPPORTED_TOKENIZER",
-               Cat("tokenizer.json: ", what, " is not supported"),
-               "supported are byte-level BPE tokenizers: model BPE, pre-tokenizer and decoder "
-               "ByteLevel, no normalizer");
-}
-
-Status BadField(std::string_view what) {
-  return InvalidInput("TOKENIZER_FIELD", Cat("tokenizer.json: ", what),
-                      "check that the file is complete and unchanged");
-}
-
-// The value of `key`, or null when there is none.
-const json& Get(const json& object, const char* key) {
-  static const json kNull;
-  if (!object.is_object()) return kNull;
-  const auto found = object.find(key);
-  return found == object.end() ? kNull : *found;
-}
-
-bool GetBool(const json& object, const char* key, bool fallback) {
-  const json& value = Get(object, key);
-  return value.is_boolean() ? value.get<bool>() : fallback;
-}
-
-std::string GetString(const json& object, const char* key) {
-  const json& value = Get(object, key);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
-std::optional<int32_t> AsId(const json& value) {
-  if (!value.is_number_integer()) return std::nullopt;
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<uint64_t>() <= std::numeric_limits<int32_t>::max()
-                        : value.get<int64_t>() >= 0;
-  if (!fits) return std::nullopt;
-  return value.get<int32_t>();
-}
-
-bool IsEmptyOrNull(const json& value) {
-  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
-}
-
-Status CheckModel(const json& model) {
-  if (!model.is_object()) return BadField("there is no model");
-  const std::string type = GetString(model, "type");
-  if (!type.empty() && type != "BPE") return Unsupported(Cat("a model of type ", type));
-  if (!Get(model, "vocab").is_object()) {
-    return type.empty() ? Unsupported("a model without type whose vocab is no map")
-                        : BadField("model.vocab is no map");
-  }
-  if (!Get(model, "merges").is_array())
-    return type.empty() ? Unsupported("a model without merges")
-                        : BadField("model.merges is no list");
-  if (GetBool(model, "byte_fallback", false))
-    return Unsupported("BPE with byte_fallback (a SentencePiece tokenizer)");
-  const json& dropout = Get(model, "dropout");
-  if (!dropout.is_null() && !(dropout.is_number() && dropout.get<double>() == 0))
-    return Unsupported("BPE dropout");
-  if (!IsEmptyOrNull(Get(model, "continuing_subword_prefix")))
-    return Unsupported("continuing_subword_prefix");
-  if (!IsEmptyOrNull(Get(model, "end_of_word_suffix"))) return Unsupported("end_of_word_suffix");
-  return absl::OkStatus();
-}
-
-Status ReadVocab(const json& model, TokenizerParts* parts) {
-  for (const auto& [token, value] : Get(model, "vocab").items()) {
-    const std::optional<int32_t> id = AsId(value);
-    if (!id)
-      return BadField(
-          Cat("the id of the token ", token.substr(0, 100), " is no number from 0 to 2^31-1"));
-    parts->id_of_token[token] = *id;
-    std::optional<std::string> bytes = BytesOfToken(token);
-    if (bytes && GetBool(model, "ignore_merges", false)) parts->bpe.whole_words[*bytes] = *id;
-    parts->bytes_of_id[*id] = bytes ? std::move(*bytes) : token;
-  }
-  for (int byte = 0; byte < 256; ++byte) {
-    const auto found = parts->id_of_token.find(ByteAlphabet()[byte]);
-    parts->bpe.byte_id[byte] = found == parts->id_of_token.end() ? -1 : found->second;
-  }
-  const json& unknown = Get(model, "unk_token");
-  if (unknown.is_string()) {
-    const auto found = parts->id_of_token.find(unknown.get_ref<const std::string&>());
-    if (found != parts->id_of_token.end()) parts->bpe.unknown = found->second;
-  }
-  parts->bpe.fuse_unknown = GetBool(model, "fuse_unk", false);
-  return absl::OkStatus();
-}
-
-// A merge is "left right" or ["left", "right"].
-bool ReadPair(const json& merge, std::string* left, std::string* right) {
-  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-    *left = merge[0].get<std::string>();
-    *right = merge[1].get<std::string>();
-    return true;
-  }
-  if (!merge.is_string()) return false;
-  const std::string& text = merge.get_ref<const std::string&>();
-  const size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) return false;
-  *left = text.substr(0, space);
-  *right = text.substr(space + 1);
-  return true;
-}
-
-Status ReadMerges(const json& model, TokenizerParts* parts) {
-  const json& merges = Get(model, "merges");
-  parts->bpe.merges.reserve(merges.size());
-  int32_t rank = 0;
-  for (const json& merge : merges) {
-    // Files converted from merges.txt may still carry its first line.
-    if (merge.is_string() && StartsWith(merge.get_ref<const std::string&>(), "#version")) continue;
-    std::string left, right;
-    if (!ReadPair(merge, &left, &right))
-      return BadField(Cat("merge ", rank, " is no pair of tokens"));
-    int32_t ids[3];
-    const std::string* tokens[3] = {&left, &right, nullptr};
-    const std::string joined = left + right;
-    tokens[2] = &joined;
-    for (int i = 0; i < 3; ++i) {
-      const auto found = parts->id_of_token.find(*tokens[i]);
-      if (found == parts->id_of_token.end()) {
-        return BadField(Cat("merge ", rank, " needs the token ", tokens[i]->substr(0, 100),
-                            ", which is not in the vocabulary"));
-      }
-      ids[i] = found->second;
-    }
-    parts->bpe.merges.insert_or_assign(MergeKey(ids[0], ids[1]), MergeRow{rank++, ids[2]});
-  }
-  return absl::OkStatus();
-}
-
-StatusOr<SplitStep> RegexStep(std::string_view pattern) {
-  SplitStep step;
-  SWAGE_ASSIGN_OR_RETURN(Regex regex, Regex::Compile(pattern));
-  step.regex.emplace(std::move(regex));
-  return step;
-}
-
-StatusOr<SplitStep> ReadSplit(const json& node) {
-  const json& pattern = Get(node, "pattern");
-  SplitStep step;
-  if (Get(pattern, "Regex").is_string()) {
-    SWAGE_ASSIGN_OR_RETURN(step, RegexStep(GetString(pattern, "Regex")));
-  } else if (Get(pattern, "String").is_string()) {
-    step.literal = GetString(pattern, "String");
-  } else {
-    return BadField("a Split has neither a Regex nor a String as pattern");
-  }
-  static const std::pair<std::string_view, SplitBehavior> kBehaviors[] = {
-      {"Isolated", SplitBehavior::kIsolated},
-      {"Removed", SplitBehavior::kRemoved},
-      {"MergedWithPrevious", SplitBehavior::kMergedWithPrevious},
-      {"MergedWithNext", SplitBehavior::kMergedWithNext},
-      {"Contiguous", SplitBehavior::kContiguous}};
-  const std::string behavior = GetString(node, "behavior");
-  for (const auto& [name, value] : kBehaviors) {
-    if (name == behavior) {
-      step.behavior = value;
-      step.invert = GetBool(node, "invert", false);
-      return step;
-    }
-  }
-  return BadField(Cat("a Split has the unknown behavior ", behavior.substr(0, 40)));
-}
-
-// Appends the steps of one pre-tokenizer that is no Sequence; `last`: nothing follows it.
-Status ReadStep(const json& node, bool last, std::vector<SplitStep>* steps) {
-  const std::string type = GetString(node, "type");
-  if (type == "Split") {
-    SWAGE_ASSIGN_OR_RETURN(SplitStep step, ReadSplit(node));
-    steps->push_back(std::move(step));
-    return absl::OkStatus();
-  }
-  if (type == "Digits") {
-    // The library asks Rust's standard library here, which knows the numbers of Unicode 17.
-    SWAGE_ASSIGN_OR_RETURN(SplitStep step,
-                           RegexStep(R"([\p{N}\x{11de0}-\x{11de9}\x{16ff4}-\x{16ff6}])"));
-    if (!GetBool(node, "individual_digits", false)) step.behavior = SplitBehavior::kContiguous;
-    steps->push_back(std::move(step));
-    return absl::OkStatus();
-  }
-  if (type != "ByteLevel")
-    return Unsupported(Cat("the pre-tokenizer ", type.empty() ? "without type" : type));
-  if (!last) return Unsupported("a pre-tokenizer after ByteLevel");
-  SplitStep step;
-  if (GetBool(node, "use_regex", true)) {
-    SWAGE_ASSIGN_OR_RETURN(step, RegexStep(kGpt2Pattern));
-  }
-  step.add_prefix_space = GetBool(node, "add_prefix_space", true);
-  steps->push_back(std::move(step));
-  return absl::OkStatus();
-}
-
-Status ReadPreTokenizer(const json& node, std::vector<SplitStep>* steps) {
-  std::vector<const json*> nodes = {&node};
-  if (GetString(node, "type") == "Sequence") {
-    const json& list = Get(node, "pretokenizers");
-    if (!list.is_array() || list.empty() || list.size() > kMaxSteps) {
-      return BadField(Cat("the Sequence of pre-tokenizers has no list of 1 to ", kMaxSteps));
-    }
-    nodes.clear();
-    for (const json& item : list) nodes.push_back(&item);
-  }
-  for (size_t i = 0; i < nodes.size(); ++i)
-    SWAGE_RETURN_IF_ERROR(ReadStep(*nodes[i], i + 1 == nodes.size(), steps));
-  if (GetString(*nodes.back(), "type") != "ByteLevel")
-    return Unsupported("a pre-tokenizer that does not end in ByteLevel");
-  return absl::OkStatus();
-}
-
-Status CheckDecoder(const json& node) {
-  if (GetString(node, "type") == "ByteLevel") return absl::OkStatus();
-  const json& list = Get(node, "decoders");
-  if (GetString(node, "type") == "Sequence" && list.is_array() && list.size() == 1)
-    return CheckDecoder(list[0]);
-  return Unsupported(Cat("the decoder ", node.is_null() ? "null" : GetString(node, "type")));
-}
 
 Status ReadAdded(const json& list, TokenizerParts* parts) {
   if (list.is_null()) return absl::OkStatus();
@@ -258,48 +37,131 @@ Status ReadAdded(const json& list, TokenizerParts* parts) {
     token.lstrip = GetBool(node, "lstrip", false);
     token.rstrip = GetBool(node, "rstrip", false);
     token.normalized = GetBool(node, "normalized", false);
-    const std::optional<std::string> bytes = BytesOfToken(token.content);
-    parts->bytes_of_id[token.id] = bytes ? *bytes : token.content;
-    parts->added.push_back(std::move(token));
+    if (token.normalized) {  // searched, and decoded, in its normalized form
+      std::string storage;
+      token.content = std::string(parts->normalizer.Run(token.content, &storage));
+    }
+    parts->text_of_id[token.id] = token.content;
+    if (!token.content.empty()) parts->added.push_back(std::move(token));
   }
   return absl::OkStatus();
 }
 
+StatusOr<json> ParseObject(std::string_view text, std::string_view file) {
+  json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (root.is_object()) return root;
+  return InvalidInput("TOKENIZER_NOT_JSON", Cat(file, " is not a JSON object"),
+                      "check that the file is complete");
+}
+
+std::optional<std::string> SpecialToken(const json& root, const char* key) {
+  const json& token = Get(root, key);
+  if (token.is_string()) return token.get<std::string>();
+  if (Get(token, "content").is_string()) return GetString(token, "content");
+  return std::nullopt;
+}
+
+Status ReadTemplate(const json& node, std::vector<int32_t>* prefix, std::vector<int32_t>* suffix) {
+  const json& single = Get(node, "single");
+  if (!single.is_array() || single.size() > kMaxSteps)
+    return BadField("a TemplateProcessing has no list \"single\"");
+  int texts = 0;
+  for (const json& piece : single) {
+    if (Get(piece, "Sequence").is_object()) {
+      if (GetString(Get(piece, "Sequence"), "id") != "A" || ++texts > 1)
+        return Unsupported("a TemplateProcessing whose \"single\" has not the text A once");
+      continue;
+    }
+    const std::string name = GetString(Get(piece, "SpecialToken"), "id");
+    const json& ids = Get(Get(Get(node, "special_tokens"), name.c_str()), "ids");
+    if (!ids.is_array() || ids.size() > kMaxSteps)
+      return BadField(Cat("a TemplateProcessing needs ids of its special token ",
+                          name.substr(0, 100)));
+    for (const json& value : ids) {
+      const std::optional<int32_t> id = AsId(value);
+      if (!id) return BadField("a TemplateProcessing has an id that is none");
+      (texts == 0 ? prefix : suffix)->push_back(*id);
+    }
+  }
+  if (texts == 0)
+    return Unsupported("a TemplateProcessing whose \"single\" has not the text A once");
+  return absl::OkStatus();
+}
+
+// ["</s>", 2]
+StatusOr<int32_t> PairId(const json& node, const char* key) {
+  const json& pair = Get(node, key);
+  const std::optional<int32_t> id =
+      pair.is_array() && pair.size() == 2 ? AsId(pair[1]) : std::nullopt;
+  if (!id) return BadField(Cat("a post-processor has no pair ", key));
+  return *id;
+}
+
 }  // namespace
 
+Status ReadPostProcessor(const json& node, TokenizerParts* parts) {
+  if (node.is_null()) return absl::OkStatus();
+  SWAGE_ASSIGN_OR_RETURN(const auto nodes, Flatten(node, "processors"));
+  for (const json* step : nodes) {
+    const std::string type = TypeOf(*step);
+    std::vector<int32_t> prefix, suffix;
+    if (type == "TemplateProcessing") {
+      SWAGE_RETURN_IF_ERROR(ReadTemplate(*step, &prefix, &suffix));
+    } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+      SWAGE_ASSIGN_OR_RETURN(const int32_t first, PairId(*step, "cls"));
+      SWAGE_ASSIGN_OR_RETURN(const int32_t last, PairId(*step, "sep"));
+      prefix.push_back(first);
+      suffix.push_back(last);
+    } else if (type != "ByteLevel") {  // which only moves offsets
+      return Unsupported(Cat("the post-processor ", type));
+    }
+    for (const std::vector<int32_t>* ids : {&prefix, &suffix}) {
+      for (const int32_t id : *ids) {
+        if (!parts->text_of_id.contains(id))
+          return BadField(Cat("the post-processor adds ", id, ", which is no token's id"));
+      }
+    }
+    parts->prefix.insert(parts->prefix.begin(), prefix.begin(), prefix.end());
+    parts->suffix.insert(parts->suffix.end(), suffix.begin(), suffix.end());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tokenizer_json
+
 StatusOr<TokenizerParts> ParseTokenizerJson(std::string_view text) {
-  const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) {
-    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer.json is not a JSON object",
-                        "check that the file is complete");
-  }
+  using namespace tokenizer_json;  // the readers of the parts
+  SWAGE_ASSIGN_OR_RETURN(const json root, ParseObject(text, "tokenizer.json"));
   TokenizerParts parts;
-  const json& normalizer = Get(root, "normalizer");
-  const json& normalizers = Get(normalizer, "normalizers");
-  if (!normalizer.is_null() && !(normalizers.is_array() && normalizers.empty())) {
-    return Unsupported(Cat("the normalizer ", GetString(normalizer, "type")));
-  }
   const json& model = Get(root, "model");
-  SWAGE_RETURN_IF_ERROR(CheckModel(model));
-  SWAGE_RETURN_IF_ERROR(ReadPreTokenizer(Get(root, "pre_tokenizer"), &parts.steps));
-  SWAGE_RETURN_IF_ERROR(CheckDecoder(Get(root, "decoder")));
-  SWAGE_RETURN_IF_ERROR(ReadVocab(model, &parts));
-  SWAGE_RETURN_IF_ERROR(ReadMerges(model, &parts));
+  SWAGE_ASSIGN_OR_RETURN(parts.normalizer, ReadNormalizer(Get(root, "normalizer")));
+  bool bytes = !WantsCharacters(model);
+  SWAGE_ASSIGN_OR_RETURN(parts.steps,
+                         ReadPreTokenizer(Get(root, "pre_tokenizer"), parts.normalizer, &bytes));
+  SWAGE_RETURN_IF_ERROR(ReadModel(model, bytes, &parts));
   SWAGE_RETURN_IF_ERROR(ReadAdded(Get(root, "added_tokens"), &parts));
+  SWAGE_RETURN_IF_ERROR(ReadPostProcessor(Get(root, "post_processor"), &parts));
+  SWAGE_ASSIGN_OR_RETURN(parts.decoder, ReadDecoder(Get(root, "decoder")));
+  parts.joins_bytes = parts.decoder.size() == 1 &&
+                      std::holds_alternative<DecoderStep::ByteLevel>(parts.decoder[0].what);
+  if (parts.joins_bytes) {
+    for (auto& [id, token] : parts.text_of_id) token = BytesOfToken(token).value_or(token);
+  }
   return parts;
 }
 
-StatusOr<std::optional<std::string>> ParseBosToken(std::string_view text) {
-  if (text.empty()) return std::optional<std::string>();
-  const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) {
-    return InvalidInput("TOKENIZER_NOT_JSON", "tokenizer_config.json is not a JSON object",
-                        "check that the file is complete");
+StatusOr<TokenizerConfig> ParseTokenizerConfig(std::string_view text) {
+  using namespace tokenizer_json;  // Get and its like
+  TokenizerConfig config;
+  if (text.empty()) return config;
+  SWAGE_ASSIGN_OR_RETURN(const json root, ParseObject(text, "tokenizer_config.json"));
+  config.bos = SpecialToken(root, "bos_token");
+  config.eos = SpecialToken(root, "eos_token");
+  if (root.contains("add_bos_token") || root.contains("add_eos_token")) {
+    config.adds = TokenizerConfig::Adds{GetBool(root, "add_bos_token", false),
+                                        GetBool(root, "add_eos_token", false)};
   }
-  const json& token = Get(root, "bos_token");
-  if (token.is_string()) return std::optional(token.get<std::string>());
-  if (Get(token, "content").is_string()) return std::optional(GetString(token, "content"));
-  return std::optional<std::string>();
+  return config;
 }
 
 }  // namespace swage

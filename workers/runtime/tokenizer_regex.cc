@@ -241,6 +241,12 @@ Regex::Scratch::~Scratch() {
 
 StatusOr<Regex> Regex::Compile(std::string_view pattern) {
   SWAGE_ASSIGN_OR_RETURN(const std::string translated, TranslatePattern(pattern));
+  return CompileTranslated(translated);
+}
+
+StatusOr<Regex> Regex::GraphemeCluster() { return CompileTranslated("\\X"); }
+
+StatusOr<Regex> Regex::CompileTranslated(std::string_view translated) {
   pcre2_compile_context_8* context = pcre2_compile_context_create_8(nullptr);
   SWAGE_CHECK(context != nullptr, "out of memory");
   pcre2_set_newline_8(context, PCRE2_NEWLINE_LF);
@@ -255,7 +261,7 @@ StatusOr<Regex> Regex::Compile(std::string_view pattern) {
     unsigned char message[256] = {};
     pcre2_get_error_message_8(error, message, sizeof message);
     return InvalidInput("TOKENIZER_REGEX",
-                        Cat("the tokenizer's pattern ", pattern.substr(0, 200),
+                        Cat("the tokenizer's pattern ", translated.substr(0, 200),
                             " does not compile: ", std::string(reinterpret_cast<char*>(message))),
                         "check tokenizer.json");
   }

@@ -52,6 +52,7 @@ class Regex {
 
   // Errors: TOKENIZER_REGEX (does not compile), UNSUPPORTED_TOKENIZER (see above).
   static StatusOr<Regex> Compile(std::string_view pattern);
+  static StatusOr<Regex> GraphemeCluster();  // \X
   Regex(Regex&& other) noexcept;
   Regex& operator=(Regex&& other) noexcept;
   ~Regex();
@@ -61,6 +62,7 @@ class Regex {
   bool Find(std::string_view text, size_t from, Scratch* scratch, size_t* begin, size_t* end) const;
 
  private:
+  static StatusOr<Regex> CompileTranslated(std::string_view pattern);
   explicit Regex(pcre2_real_code_8* code) : code_(code) {}
   pcre2_real_code_8* code_;
 };

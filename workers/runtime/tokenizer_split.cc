@@ -108,18 +108,8 @@ std::vector<Part> Behave(SplitBehavior behavior, const std::vector<Part>& parts)
 
 }  // namespace
 
-bool PreTokenizer::transient() const {
-  return std::any_of(steps_.begin(), steps_.end(),
-                     [](const SplitStep& step) { return step.add_prefix_space; });
-}
-
-void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch* scratch,
-                           const Sink& sink) const {
-  if (piece.empty()) return;
-  if (index == steps_.size()) {
-    sink(piece);
-    return;
-  }
+void PreTokenizer::RunPattern(size_t index, std::string_view piece, bool first,
+                              Regex::Scratch* scratch, const Sink& sink) const {
   const SplitStep& step = steps_[index];
   std::string prefixed;
   if (step.add_prefix_space && piece.front() != ' ') {
@@ -127,7 +117,7 @@ void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch*
     piece = prefixed;
   }
   const auto next = [&](size_t begin, size_t end) {
-    RunFrom(index + 1, piece.substr(begin, end - begin), scratch, sink);
+    RunFrom(index + 1, piece.substr(begin, end - begin), first && begin == 0, scratch, sink);
   };
   if (step.behavior == SplitBehavior::kIsolated) {  // the usual case needs no list
     size_t done = 0;
@@ -141,6 +131,73 @@ void PreTokenizer::RunFrom(size_t index, std::string_view piece, Regex::Scratch*
   }
   for (const Part& part : Behave(step.behavior, Parts(step, piece, scratch)))
     next(part.begin, part.end);
+}
+
+void PreTokenizer::RunMetaspace(size_t index, std::string_view piece, bool first,
+                                Regex::Scratch* scratch, const Sink& sink) const {
+  const SplitStep& step = steps_[index];
+  const std::string& mark = step.literal;
+  std::string text;
+  text.reserve(piece.size() + piece.size() / 2);
+  const bool wanted = step.prepend == SplitStep::Prepend::kAlways ||
+                      (step.prepend == SplitStep::Prepend::kFirst && first);
+  if (wanted && piece.front() != ' ' && piece.substr(0, mark.size()) != mark) text = mark;
+  for (size_t at = 0; at < piece.size();) {
+    const size_t space = std::min(piece.find(' ', at), piece.size());
+    text.append(piece.substr(at, space - at));
+    if (space < piece.size()) text.append(mark);
+    at = space + 1;
+  }
+  const std::string_view all = text;
+  for (size_t begin = 0; begin < all.size();) {
+    const size_t end = std::min(step.cut ? all.find(mark, begin + 1) : all.size(), all.size());
+    RunFrom(index + 1, all.substr(begin, end - begin), first && begin == 0, scratch, sink);
+    begin = end;
+  }
+}
+
+void PreTokenizer::RunFrom(size_t index, std::string_view piece, bool first,
+                           Regex::Scratch* scratch, const Sink& sink) const {
+  if (piece.empty()) return;
+  if (index == steps_.size()) {
+    sink(piece);
+    return;
+  }
+  const SplitStep& step = steps_[index];
+  const auto next = [&](size_t begin, size_t end) {
+    RunFrom(index + 1, piece.substr(begin, end - begin), first && begin == 0, scratch, sink);
+  };
+  switch (step.kind) {
+    case SplitStep::Kind::kPattern:
+      return RunPattern(index, piece, first, scratch, sink);
+    case SplitStep::Kind::kMetaspace:
+      return RunMetaspace(index, piece, first, scratch, sink);
+    case SplitStep::Kind::kByteAlphabet:
+      return RunFrom(index + 1, ToByteAlphabet(piece), first, scratch, sink);
+    case SplitStep::Kind::kFixedLength:
+      for (size_t begin = 0; begin < piece.size();) {
+        size_t end = begin;
+        for (size_t i = 0; i < step.length && end < piece.size(); ++i)
+          end += std::max<size_t>(1, Utf8SequenceAt(piece, end));
+        next(begin, end);
+        begin = end;
+      }
+      return;
+    case SplitStep::Kind::kRunStarts: {
+      const std::string& mark = step.literal;
+      size_t begin = 0, run_end = 0;
+      for (size_t at = piece.find(mark); at != std::string_view::npos;
+           at = piece.find(mark, run_end)) {
+        if (at > run_end) {  // the one before does not touch it
+          next(begin, at);
+          begin = at;
+        }
+        run_end = at + mark.size();
+      }
+      next(begin, piece.size());
+      return;
+    }
+  }
 }
 
 }  // namespace swage

@@ -1,5 +1,7 @@
 #include "workers/runtime/tokenizer_unicode.h"
 
+#include <charconv>
+
 namespace swage {
 namespace {
 
@@ -130,6 +132,14 @@ std::optional<uint8_t> ByteOfCharacter(uint32_t code_point) {
   return static_cast<uint8_t>(inverse[code_point]);
 }
 
+std::string ToByteAlphabet(std::string_view bytes) {
+  const std::array<std::string, 256>& alphabet = ByteAlphabet();
+  std::string out;
+  out.reserve(bytes.size() + bytes.size() / 4);
+  for (const char c : bytes) out.append(alphabet[static_cast<uint8_t>(c)]);
+  return out;
+}
+
 std::optional<std::string> BytesOfToken(std::string_view token) {
   std::string bytes;
   bytes.reserve(token.size());
@@ -142,6 +152,19 @@ std::optional<std::string> BytesOfToken(std::string_view token) {
     at += size;
   }
   return bytes;
+}
+
+std::string ByteToken(uint8_t byte) {
+  const char* digits = "0123456789ABCDEF";
+  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
+}
+
+std::optional<uint8_t> ByteOfToken(std::string_view token) {
+  if (token.size() != 6 || token.substr(0, 3) != "<0x" || token[5] != '>') return std::nullopt;
+  uint8_t byte = 0;
+  const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
+  if (error != std::errc() || end != token.data() + 5) return std::nullopt;
+  return byte;
 }
 
 }  // namespace swage

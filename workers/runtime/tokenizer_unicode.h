@@ -28,8 +28,14 @@ bool IsWhiteSpace(uint32_t code_point);
 const std::array<std::string, 256>& ByteAlphabet();           // byte -> its character, UTF-8
 std::optional<uint8_t> ByteOfCharacter(uint32_t code_point);  // the inverse
 
+std::string ToByteAlphabet(std::string_view bytes);
+
 // Bytes that a token of the byte alphabet stands for; nullopt when some character is outside the
 // alphabet.
 std::optional<std::string> BytesOfToken(std::string_view token);
+
+// "<0x0A>": a byte in the vocabularies of SentencePiece.
+std::string ByteToken(uint8_t byte);
+std::optional<uint8_t> ByteOfToken(std::string_view token);  // the inverse; any case of letters
 
 }  // namespace swage

@@ -84,5 +84,15 @@ TEST(Npy, HeaderIsWhatNumPyReads) {
             std::string(reinterpret_cast<const char*>(values.data()), 24));
 }
 
+TEST(Npy, IdsAreAVectorOfI32) {
+  TempDir dir;
+  const std::string path = JoinPath(dir.path(), "ids.npy");
+  ASSERT_TRUE(WriteNpyIds(Env::Posix(), path, {7, -1}).ok());
+  const auto bytes = ReadFile(Env::Posix(), path, 1 << 20);
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_NE(bytes->find("{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }"), std::string::npos);
+  EXPECT_EQ(bytes->substr(bytes->size() - 9), std::string("\n\x07\0\0\0\xff\xff\xff\xff", 9));
+}
+
 }  // namespace
 }  // namespace swage

@@ -1,12 +1,6 @@
 // Token for token what the `tokenizers` library gives: tests/golden/tokenizer/make.py wrote
 // cases.json with it.
-#include <cstring>
-
-#include "base/digest.h"
-#include "base/env.h"
-#include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
-#include "workers/runtime/tokenizer.h"
+#include "tests/unit/workers/tokenizer/golden_cases.h"
 #include "workers/runtime/tokenizer_unicode.h"
 
 namespace swage {
@@ -16,22 +10,9 @@ using nlohmann::json;
 
 const char kModel[] = "tests/data/models/classics-6m";
 
-std::string ReadAll(const std::string& path) {
-  StatusOr<std::string> text = ReadFile(Env::Posix(), path, 64 << 20);
-  EXPECT_TRUE(text.ok()) << text.status();
-  return text.ok() ? *std::move(text) : "";
-}
-
 const json& Cases() {
   static const json cases = json::parse(ReadAll("tests/golden/tokenizer/cases.json"));
   return cases;
-}
-
-std::string FromHex(const std::string& hex) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-  return bytes;
 }
 
 // The same text as make.py's all_points.
@@ -47,16 +28,6 @@ std::string AllPoints() {
   }
   for (uint32_t c = 0xE0000; c < 0xE0200; ++c) add(c);
   return text;
-}
-
-void ExpectDigests(const Tokenizer& tokenizer, const std::string& text, const json& expected) {
-  const std::vector<int32_t> ids = tokenizer.Encode(text);
-  std::string bytes(ids.size() * 4, '\0');
-  std::memcpy(bytes.data(), ids.data(),
-              bytes.size());  // little-endian, like every machine that Swage runs on
-  EXPECT_EQ(ids.size(), expected["count"].get<size_t>());
-  EXPECT_EQ(Sha256Of(bytes).Hex(), expected["ids"].get<std::string>());
-  EXPECT_EQ(Sha256Of(tokenizer.Decode(ids)).Hex(), expected["decoded"].get<std::string>());
 }
 
 class Golden : public testing::TestWithParam<size_t> {

@@ -62,27 +62,44 @@ TEST(TokenizerJson, MergesMayBePairs) {
 }
 
 TEST(TokenizerJson, WhatIsNotSupportedIsNamed) {
-  EXPECT_THAT(FailureOf({{"model", {{"type", "Unigram"}}}}),
-              HasSubstr("UNSUPPORTED_TOKENIZER tokenizer.json: a model of type Unigram"));
-  EXPECT_THAT(FailureOf({{"model", {{"type", "WordPiece"}}}}), HasSubstr("WordPiece"));
-  EXPECT_THAT(FailureOf({{"model", {{"byte_fallback", true}}}}), HasSubstr("byte_fallback"));
+  EXPECT_THAT(FailureOf({{"model", {{"type", "WordPiece"}}}}),
+              HasSubstr("UNSUPPORTED_TOKENIZER tokenizer.json: a model of type WordPiece"));
   EXPECT_THAT(FailureOf({{"model", {{"dropout", 0.1}}}}), HasSubstr("dropout"));
-  EXPECT_THAT(FailureOf({{"model", {{"end_of_word_suffix", "</w>"}}}}),
-              HasSubstr("end_of_word_suffix"));
-  EXPECT_THAT(FailureOf({{"normalizer", {{"type", "NFC"}}}}), HasSubstr("the normalizer NFC"));
-  EXPECT_THAT(FailureOf({{"pre_tokenizer", {{"type", "Metaspace"}}}}),
-              HasSubstr("the pre-tokenizer Metaspace"));
-  EXPECT_THAT(FailureOf({{"pre_tokenizer", nullptr}}), HasSubstr("the pre-tokenizer without type"));
+  EXPECT_THAT(FailureOf({{"normalizer", {{"type", "BertNormalizer"}}}}),
+              HasSubstr("the normalizer BertNormalizer"));
+  EXPECT_THAT(FailureOf({{"pre_tokenizer", {{"type", "UnicodeScripts"}}}}),
+              HasSubstr("the pre-tokenizer UnicodeScripts"));
+  EXPECT_THAT(FailureOf(json::parse(R"({"pre_tokenizer": {"use_regex": true, "type": null}})")),
+              HasSubstr("the pre-tokenizer without type"));
   EXPECT_THAT(FailureOf({{"decoder", {{"type", "WordPiece"}}}}),
               HasSubstr("the decoder WordPiece"));
-  EXPECT_THAT(
-      FailureOf(json::parse(
-          R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}]}})")),
-      HasSubstr("does not end in ByteLevel"));
-  EXPECT_THAT(
-      FailureOf(json::parse(
-          R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]}})")),
-      HasSubstr("after ByteLevel"));
+  EXPECT_THAT(FailureOf({{"post_processor", {{"type", "Other"}}}}),
+              HasSubstr("the post-processor Other"));
+  EXPECT_THAT(FailureOf(json::parse(R"({"normalizer": {"type": "Nmt"}, "pre_tokenizer":
+      {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "add_prefix_space": true}})")),
+              HasSubstr("prepend_scheme first after this normalizer"));
+  json growing = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  EXPECT_THAT(FailureOf({{"normalizer", {{"type", "Sequence"}, {"normalizers", json(17, growing)}}}}),
+              HasSubstr("65536 times longer"));
+}
+
+TEST(TokenizerJson, SpecialTokensGoAroundAText) {
+  json tokenizer = Minimal();
+  tokenizer["post_processor"] = json::parse(R"({"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+      "special_tokens": {"<s>": {"id": "<s>", "ids": [4], "tokens": ["<s>"]}}})");
+  using testing::ElementsAre;
+  const char* const both = R"({"bos_token": "<s>", "eos_token": "b", "add_bos_token": )";
+  EXPECT_THAT((*From(tokenizer))->EncodeWithSpecial("ab"), ElementsAre(4, 2));
+  EXPECT_THAT((*From(tokenizer))->Encode("ab"), ElementsAre(2));
+  EXPECT_THAT((*From(tokenizer, Cat(both, "false}")))->EncodeWithSpecial("ab"), ElementsAre(2))
+      << "tokenizer_config.json decides, where it says something";
+  EXPECT_THAT((*From(Minimal(), Cat(both, "true, \"add_eos_token\": true}")))->EncodeWithSpecial("ab"),
+              ElementsAre(4, 2, 1));
+  tokenizer["post_processor"]["special_tokens"]["<s>"]["ids"][0] = 77;
+  EXPECT_EQ(ReasonOf(From(tokenizer).status()), "TOKENIZER_FIELD") << "no such id";
+  tokenizer["post_processor"] = json::parse(R"({"type": "TemplateProcessing", "single": []})");
+  EXPECT_EQ(ReasonOf(From(tokenizer).status()), "UNSUPPORTED_TOKENIZER") << "no text";
 }
 
 TEST(TokenizerJson, BrokenFilesAreRefused) {
@@ -99,6 +116,17 @@ TEST(TokenizerJson, BrokenFilesAreRefused) {
               HasSubstr("merge 0 needs the token c"));
   EXPECT_THAT(FailureOf({{"model", {{"merges", {"a b c"}}}}}), HasSubstr("merge 0 is no pair"));
   EXPECT_THAT(FailureOf({{"model", {{"merges", {1}}}}}), HasSubstr("merge 0 is no pair"));
+  EXPECT_THAT(FailureOf({{"model", {{"unk_token", "<no>"}}}}), HasSubstr("unk_token <no>"));
+  EXPECT_THAT(FailureOf({{"model", {{"type", "Unigram"}}}}), HasSubstr("no list of pieces"));
+  EXPECT_THAT(FailureOf(json::parse(R"({"model": {"type": "Unigram", "vocab": [["a", 0]]}})")),
+              HasSubstr("unk_id"));
+  EXPECT_THAT(FailureOf(json::parse(R"({"model": {"type": "Unigram", "vocab": [["a"]]}})")),
+              HasSubstr("piece 0"));
+  for (const char* map : {"", "!", "AAAA", "////////", "CAAAAAAAAAAAAAAA/w=="}) {
+    EXPECT_THAT(FailureOf({{"normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}}}}),
+                HasSubstr("precompiled_charsmap"))
+        << map;
+  }
   EXPECT_THAT(FailureOf({{"added_tokens", "x"}}), HasSubstr("added_tokens"));
   EXPECT_THAT(FailureOf({{"added_tokens", {{{"content", "x"}}}}}), HasSubstr("has no valid id"));
   EXPECT_THAT(FailureOf({{"added_tokens", {{{"id", 1}, {"content", std::string(5000, 'x')}}}}}),

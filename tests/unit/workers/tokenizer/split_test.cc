@@ -22,7 +22,7 @@ std::vector<std::string> Words(std::vector<SplitStep> steps, std::string_view te
   const PreTokenizer words(std::move(steps));
   Regex::Scratch scratch;
   std::vector<std::string> out;
-  words.Run(text, &scratch, [&](std::string_view word) { out.emplace_back(word); });
+  words.Run(text, /*first=*/true, &scratch, [&](std::string_view word) { out.emplace_back(word); });
   return out;
 }
 
