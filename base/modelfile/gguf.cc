@@ -12,7 +12,20 @@ namespace swage {
 namespace {
 
 enum ValueType : uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64, kValueTypes
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64,
+  kValueTypes
 };
 
 constexpr uint64_t kMostDimensions = 4;
@@ -35,7 +48,8 @@ class Reader {
     SWAGE_RETURN_IF_ERROR(ReadAlignment());
     for (uint64_t i = 0; i < tensors_; ++i) SWAGE_RETURN_IF_ERROR(ReadTensor());
     gguf_.data_offset = (at_ + gguf_.alignment - 1) / gguf_.alignment * gguf_.alignment;
-    if (gguf_.tensors.empty()) gguf_.data_offset = std::min<uint64_t>(gguf_.data_offset, file_.size());
+    if (gguf_.tensors.empty())
+      gguf_.data_offset = std::min<uint64_t>(gguf_.data_offset, file_.size());
     SWAGE_RETURN_IF_ERROR(CheckPlaces());
     return std::move(gguf_);
   }
@@ -91,9 +105,9 @@ class Reader {
     SWAGE_ASSIGN_OR_RETURN(tensors_, ReadLength("the header"));
     SWAGE_ASSIGN_OR_RETURN(pairs_, ReadLength("the header"));
     if (tensors_ > limits::kTensorsPerFile || pairs_ > limits::kGgufPairs) {
-      return Bad("GGUF_FIELD", Cat("it has ", tensors_, " tensors and ", pairs_,
-                                   " metadata pairs; at most ", limits::kTensorsPerFile, " and ",
-                                   limits::kGgufPairs, " are read"));
+      return Bad("GGUF_FIELD",
+                 Cat("it has ", tensors_, " tensors and ", pairs_, " metadata pairs; at most ",
+                     limits::kTensorsPerFile, " and ", limits::kGgufPairs, " are read"));
     }
     return absl::OkStatus();
   }
@@ -136,14 +150,22 @@ class Reader {
 
   StatusOr<int64_t> ReadInteger(uint32_t type, const std::string& key) {
     switch (type) {
-      case kU8: return ReadAs<uint8_t>(key);
-      case kI8: return ReadAs<int8_t>(key);
-      case kU16: return ReadAs<uint16_t>(key);
-      case kI16: return ReadAs<int16_t>(key);
-      case kU32: return ReadAs<uint32_t>(key);
-      case kI32: return ReadAs<int32_t>(key);
-      case kU64: return ReadAs<uint64_t>(key);
-      case kI64: return ReadAs<int64_t>(key);
+      case kU8:
+        return ReadAs<uint8_t>(key);
+      case kI8:
+        return ReadAs<int8_t>(key);
+      case kU16:
+        return ReadAs<uint16_t>(key);
+      case kI16:
+        return ReadAs<int16_t>(key);
+      case kU32:
+        return ReadAs<uint32_t>(key);
+      case kI32:
+        return ReadAs<int32_t>(key);
+      case kU64:
+        return ReadAs<uint64_t>(key);
+      case kI64:
+        return ReadAs<int64_t>(key);
       case kBool: {
         SWAGE_ASSIGN_OR_RETURN(const uint8_t value, Read<uint8_t>(key));
         if (value > 1) return Bad("GGUF_FIELD", Cat(key, " is no boolean: ", int{value}));
@@ -166,8 +188,8 @@ class Reader {
     if (type >= kValueTypes || type == kArray)
       return Bad("GGUF_FIELD", Cat(key, " is an array of the value type ", type));
     if (count > left() / kLeastValueBytes[type]) {
-      return Bad("GGUF_TRUNCATED", Cat(key, " has ", count, " elements, but only ", left(),
-                                       " bytes are left"));
+      return Bad("GGUF_TRUNCATED",
+                 Cat(key, " has ", count, " elements, but only ", left(), " bytes are left"));
     }
     GgufArray array;
     for (uint64_t i = 0; i < count; ++i) {
@@ -190,7 +212,8 @@ class Reader {
     if (found == gguf_.metadata.end()) return absl::OkStatus();
     const int64_t* value = std::get_if<int64_t>(&found->second);
     const bool good = value != nullptr && *value >= 1 &&
-                      static_cast<uint64_t>(*value) <= kMostAlignment && (*value & (*value - 1)) == 0;
+                      static_cast<uint64_t>(*value) <= kMostAlignment &&
+                      (*value & (*value - 1)) == 0;
     if (!good)
       return Bad("GGUF_FIELD", Cat("general.alignment is no power of two up to ", kMostAlignment));
     gguf_.alignment = static_cast<uint64_t>(*value);
@@ -229,9 +252,9 @@ class Reader {
     const uint64_t bytes = elements / tensor.type->elements * tensor.type->bytes;
     if (tensor.begin % gguf_.alignment != 0 || tensor.begin > file_.size() ||
         bytes > file_.size() - tensor.begin) {
-      return Bad("GGUF_TENSOR", Cat("'", tensor.name, "' lies at ", tensor.begin, " with ", bytes,
-                                    " bytes: outside the file, or not aligned to ",
-                                    gguf_.alignment));
+      return Bad("GGUF_TENSOR",
+                 Cat("'", tensor.name, "' lies at ", tensor.begin, " with ", bytes,
+                     " bytes: outside the file, or not aligned to ", gguf_.alignment));
     }
     tensor.end = tensor.begin + bytes;
     std::string name = tensor.name;

@@ -36,7 +36,7 @@ using GgufValue = std::variant<bool, int64_t, double, std::string, GgufArray>;
 struct GgufTensor {
   std::string name;
   const GgufTypeRow* type = nullptr;
-  std::vector<int64_t> shape;  // row-major: the reverse of the file's order, fastest last
+  std::vector<int64_t> shape;   // row-major: the reverse of the file's order, fastest last
   uint64_t begin = 0, end = 0;  // bytes from the start of the data section
   int64_t elements() const;
 };

@@ -266,8 +266,7 @@ void IQ2_S(Block b, float* y) {
   for (int k = 0; k < 32; ++k) {
     const uint32_t q = b.u8(2 + k) | (b.u8(66 + k / 4) >> (k % 4 * 2) & 3) << 8;
     const uint32_t s = b.u8(74 + k / 4) >> (k / 2 % 2 * 4) & 15;
-    PutSigned(&grid[q * 8], 8, d * (0.5f + static_cast<float>(s)) * 0.25f, b.u8(34 + k),
-              y + k * 8);
+    PutSigned(&grid[q * 8], 8, d * (0.5f + static_cast<float>(s)) * 0.25f, b.u8(34 + k), y + k * 8);
   }
 }
 
@@ -338,40 +337,71 @@ using DecodeBlock = void (*)(Block, float*);
 
 DecodeBlock DecoderOf(GgufType type) {
   switch (type) {
-    case GgufType::kF32: return F32;
-    case GgufType::kF16: return F16;
-    case GgufType::kBF16: return BF16;
-    case GgufType::kF64: return F64;
-    case GgufType::kQ4_0: return Q4_0;
-    case GgufType::kQ4_1: return Q4_1;
-    case GgufType::kQ5_0: return Q5_0;
-    case GgufType::kQ5_1: return Q5_1;
-    case GgufType::kQ8_0: return Q8_0;
-    case GgufType::kQ8_K: return Q8_K;
-    case GgufType::kQ2_K: return Q2_K;
-    case GgufType::kQ3_K: return Q3_K;
-    case GgufType::kQ4_K: return Q4_K;
-    case GgufType::kQ5_K: return Q5_K;
-    case GgufType::kQ6_K: return Q6_K;
-    case GgufType::kIQ2_XXS: return IQ2_XXS;
-    case GgufType::kIQ2_XS: return IQ2_XS;
-    case GgufType::kIQ2_S: return IQ2_S;
-    case GgufType::kIQ3_XXS: return IQ3_XXS;
-    case GgufType::kIQ3_S: return IQ3_S;
-    case GgufType::kIQ1_S: return IQ1_S;
-    case GgufType::kIQ1_M: return IQ1_M;
-    case GgufType::kIQ4_NL: return IQ4_NL;
-    case GgufType::kIQ4_XS: return IQ4_XS;
-    case GgufType::kTQ1_0: return TQ1_0;
-    case GgufType::kTQ2_0: return TQ2_0;
-    case GgufType::kMXFP4: return MXFP4;
-    case GgufType::kNVFP4: return NVFP4;
-    case GgufType::kQ1_0: return Q1_0;
-    case GgufType::kQ2_0: return Q2_0;
+    case GgufType::kF32:
+      return F32;
+    case GgufType::kF16:
+      return F16;
+    case GgufType::kBF16:
+      return BF16;
+    case GgufType::kF64:
+      return F64;
+    case GgufType::kQ4_0:
+      return Q4_0;
+    case GgufType::kQ4_1:
+      return Q4_1;
+    case GgufType::kQ5_0:
+      return Q5_0;
+    case GgufType::kQ5_1:
+      return Q5_1;
+    case GgufType::kQ8_0:
+      return Q8_0;
+    case GgufType::kQ8_K:
+      return Q8_K;
+    case GgufType::kQ2_K:
+      return Q2_K;
+    case GgufType::kQ3_K:
+      return Q3_K;
+    case GgufType::kQ4_K:
+      return Q4_K;
+    case GgufType::kQ5_K:
+      return Q5_K;
+    case GgufType::kQ6_K:
+      return Q6_K;
+    case GgufType::kIQ2_XXS:
+      return IQ2_XXS;
+    case GgufType::kIQ2_XS:
+      return IQ2_XS;
+    case GgufType::kIQ2_S:
+      return IQ2_S;
+    case GgufType::kIQ3_XXS:
+      return IQ3_XXS;
+    case GgufType::kIQ3_S:
+      return IQ3_S;
+    case GgufType::kIQ1_S:
+      return IQ1_S;
+    case GgufType::kIQ1_M:
+      return IQ1_M;
+    case GgufType::kIQ4_NL:
+      return IQ4_NL;
+    case GgufType::kIQ4_XS:
+      return IQ4_XS;
+    case GgufType::kTQ1_0:
+      return TQ1_0;
+    case GgufType::kTQ2_0:
+      return TQ2_0;
+    case GgufType::kMXFP4:
+      return MXFP4;
+    case GgufType::kNVFP4:
+      return NVFP4;
+    case GgufType::kQ1_0:
+      return Q1_0;
+    case GgufType::kQ2_0:
+      return Q2_0;
     case GgufType::kI8:
     case GgufType::kI16:
     case GgufType::kI32:
-    case GgufType::kI64: return nullptr;
+    case GgufType::kI64:
+      return nullptr;
   }
   return nullptr;
 }

@@ -1,5 +1,6 @@
 // Decodes the blocks of GGUF's quantized types to f32, with the arithmetic of ggml's reference
-// (ggml-quants.c) in its order: the results are the same bits. NaN and infinite scales pass through.
+// (ggml-quants.c) in its order: the results are the same bits. NaN and infinite scales pass
+// through.
 //
 //   DecodeGguf(GgufType::kQ4_K, blocks, /*elements=*/4096, out);
 #pragma once
@@ -20,9 +21,9 @@ void DecodeGguf(GgufType type, const char* blocks, int64_t elements, float* out)
 
 namespace gguf_grids {  // generated: codebooks, their entries as digits of `bits` each
 struct Grid {
-  int bits;            // of one value's index
-  int values;          // of one entry
-  const int8_t* map;   // index -> value
+  int bits;           // of one value's index
+  int values;         // of one entry
+  const int8_t* map;  // index -> value
   std::string_view packed_hex;
 };
 const Grid& Iq2Xxs();

@@ -25,11 +25,11 @@ constexpr KnownArchitecture kArchitectures[] = {
 
 // A block's tensors, without ".weight" and ".bias".
 constexpr std::pair<std::string_view, std::string_view> kBlockNames[] = {
-    {"attn_norm", "input_layernorm"},       {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},         {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},         {"attn_output", "self_attn.o_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},    {"attn_k_norm", "self_attn.k_norm"},
-    {"ffn_gate", "mlp.gate_proj"},          {"ffn_up", "mlp.up_proj"},
+    {"attn_norm", "input_layernorm"},    {"ffn_norm", "post_attention_layernorm"},
+    {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},      {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
     {"ffn_down", "mlp.down_proj"},
 };
 constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
@@ -139,8 +139,7 @@ StatusOr<Json> RopeScaling(const GgufFile& gguf, std::string_view file, const Me
   const std::optional<double> factor = metadata.Float("rope.scaling.factor");
   if (!factor) return UnsupportedRope(Cat(type.substr(0, 40), " without a factor"));
   if (type == "linear") return Json{{"rope_type", "linear"}, {"factor", *factor}};
-  const std::optional<int64_t> original =
-      metadata.Integer("rope.scaling.original_context_length");
+  const std::optional<int64_t> original = metadata.Integer("rope.scaling.original_context_length");
   if (type == "yarn" && original) {
     return Json{{"rope_type", "yarn"},
                 {"factor", *factor},
@@ -228,8 +227,8 @@ std::optional<std::string> NameOfGguf(std::string_view name) {
   const size_t end = name.find('.', 4), last = name.rfind('.');
   if (!StartsWith(name, "blk.") || end == std::string_view::npos || last <= end)
     return std::nullopt;
-  const std::string_view layer = name.substr(4, end - 4), part = name.substr(end + 1, last - end - 1),
-                         kind = name.substr(last);
+  const std::string_view layer = name.substr(4, end - 4),
+                         part = name.substr(end + 1, last - end - 1), kind = name.substr(last);
   if (layer.empty() || layer.size() > 6 ||
       layer.find_first_not_of("0123456789") != std::string_view::npos ||
       (kind != ".weight" && kind != ".bias"))

@@ -13,10 +13,14 @@ namespace {
 
 std::optional<DType> PlainType(GgufType type) {
   switch (type) {
-    case GgufType::kF32: return DType::kF32;
-    case GgufType::kF16: return DType::kF16;
-    case GgufType::kBF16: return DType::kBF16;
-    default: return std::nullopt;
+    case GgufType::kF32:
+      return DType::kF32;
+    case GgufType::kF16:
+      return DType::kF16;
+    case GgufType::kBF16:
+      return DType::kBF16;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -29,8 +33,10 @@ class GgufTensors : public TensorSource {
       if (name == "rope_freqs.weight") continue;  // is in the configuration
       const std::optional<std::string> known = NameOfGguf(name);
       if (!known) {
-        return InvalidInput("GGUF_TENSOR", Cat("the GGUF file has a tensor ", name, ", which this "
-                                               "architecture does not have"),
+        return InvalidInput("GGUF_TENSOR",
+                            Cat("the GGUF file has a tensor ", name,
+                                ", which this "
+                                "architecture does not have"),
                             "use the model's Hugging Face folder");
       }
       Entry entry;
@@ -57,7 +63,8 @@ class GgufTensors : public TensorSource {
     if (found == entries_.end()) return std::nullopt;
     const Entry& entry = found->second;
     const std::string_view stored = gguf_.Bytes(*entry.tensor, file_.bytes());
-    if (entry.heads == 0 && PlainType(entry.tensor->type->type)) return TensorView{&entry.info, stored};
+    if (entry.heads == 0 && PlainType(entry.tensor->type->type))
+      return TensorView{&entry.info, stored};
     const std::lock_guard<std::mutex> lock(mutex_);
     Buffer<char>& decoded = decoded_[entry.info.name];
     if (decoded.size() == 0) Decode(entry, stored, &decoded);

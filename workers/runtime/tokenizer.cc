@@ -116,8 +116,7 @@ StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view tokeni
   SWAGE_ASSIGN_OR_RETURN(const TokenizerConfig config, ParseTokenizerConfig(tokenizer_config_json));
   const auto id_of = [&](const std::optional<std::string>& token) {
     const auto found = parsed.id_of_token.find(token.value_or(""));
-    return token && found != parsed.id_of_token.end() ? std::optional(found->second)
-                                                      : std::nullopt;
+    return token && found != parsed.id_of_token.end() ? std::optional(found->second) : std::nullopt;
   };
   const std::optional<int32_t> bos = id_of(config.bos), eos = id_of(config.eos);
   if (config.adds) {

@@ -30,8 +30,8 @@ struct BpeCharacters {
 };
 
 struct BpeTables {
-  std::array<int32_t, 256> byte_id{};       // -1: the vocabulary lacks the byte
-  std::optional<BpeCharacters> characters;  // then `byte_id` is not used
+  std::array<int32_t, 256> byte_id{};              // -1: the vocabulary lacks the byte
+  std::optional<BpeCharacters> characters;         // then `byte_id` is not used
   absl::flat_hash_map<uint64_t, MergeRow> merges;  // left << 32 | right
   // Used when merges are ignored for known words; by bytes, or by characters.
   absl::flat_hash_map<std::string, int32_t> whole_words;

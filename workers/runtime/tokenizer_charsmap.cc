@@ -58,8 +58,7 @@ std::optional<std::string_view> Charsmap::Rule(std::string_view key) const {
     const bool inside = begin < strings_.size() && (strings_[begin] & 0xC0) != 0x80;
     if (!inside) return std::nullopt;
     const size_t end = strings_.find('\0', begin);
-    return std::string_view(strings_).substr(begin,
-                                             end == std::string::npos ? end : end - begin);
+    return std::string_view(strings_).substr(begin, end == std::string::npos ? end : end - begin);
   }
   return std::nullopt;
 }

@@ -82,7 +82,8 @@ struct DecodeVisitor {
 
   Tokens operator()(const DecoderStep::EndOfWord& end) {
     for (size_t i = 0; i < tokens.size(); ++i)
-      tokens[i] = ReplaceAll(std::nullopt, end.suffix, i + 1 == tokens.size() ? "" : " ", tokens[i]);
+      tokens[i] =
+          ReplaceAll(std::nullopt, end.suffix, i + 1 == tokens.size() ? "" : " ", tokens[i]);
     return std::move(tokens);
   }
 };

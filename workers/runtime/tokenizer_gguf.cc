@@ -24,8 +24,7 @@ struct PreTokenizerRow {
 };
 #define SWAGE_TAIL R"(|\s*[\r\n]+|\s+(?!\S)|\s+)"
 #define SWAGE_WORDS R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+)"
-constexpr char kLlama3[] =
-    SWAGE_WORDS R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" SWAGE_TAIL;
+constexpr char kLlama3[] = SWAGE_WORDS R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" SWAGE_TAIL;
 constexpr char kQwen2[] = SWAGE_WORDS R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)" SWAGE_TAIL;
 constexpr char kTekken[] =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
@@ -34,9 +33,9 @@ constexpr char kTekken[] =
 #undef SWAGE_TAIL
 #undef SWAGE_WORDS
 constexpr PreTokenizerRow kPreTokenizers[] = {
-    {"gpt-2", "", false, false, false},      {"llama-bpe", kLlama3, false, true, true},
-    {"llama3", kLlama3, false, true, true},  {"llama-v3", kLlama3, false, true, true},
-    {"qwen2", kQwen2, true, false, false},   {"tekken", kTekken, false, true, true},
+    {"gpt-2", "", false, false, false},     {"llama-bpe", kLlama3, false, true, true},
+    {"llama3", kLlama3, false, true, true}, {"llama-v3", kLlama3, false, true, true},
+    {"qwen2", kQwen2, true, false, false},  {"tekken", kTekken, false, true, true},
 };
 
 Status BadTokenizer(std::string_view what) {
@@ -109,8 +108,8 @@ Json MergesOfScores(const Vocabulary& vocabulary, const std::vector<double>& sco
       const auto left = vocabulary.ids.find(piece.substr(0, cuts[c])),
                  right = vocabulary.ids.find(piece.substr(cuts[c]));
       if (left == vocabulary.ids.end() || right == vocabulary.ids.end()) continue;
-      merges.push_back({left->first, right->first, scores[id], c, cuts.size() - c, left->second,
-                        right->second});
+      merges.push_back(
+          {left->first, right->first, scores[id], c, cuts.size() - c, left->second, right->second});
     }
     std::sort(merges.begin() + static_cast<std::ptrdiff_t>(first), merges.end(),
               [](const Merge& a, const Merge& b) {
@@ -122,7 +121,8 @@ Json MergesOfScores(const Vocabulary& vocabulary, const std::vector<double>& sco
            std::tuple(b.score, b.left_size, b.right_size);
   });
   Json list = Json::array();
-  for (const Merge& merge : merges) list.push_back({std::string(merge.left), std::string(merge.right)});
+  for (const Merge& merge : merges)
+    list.push_back({std::string(merge.left), std::string(merge.right)});
   return list;
 }
 
@@ -169,7 +169,8 @@ StatusOr<Json> ByteLevelBpe(const GgufFile& gguf, const Vocabulary& vocabulary,
     if (!IsValidUtf8(merge)) return BadTokenizer("a merge is not UTF-8");
   }
   const bool own_pattern = !row.pattern.empty();
-  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", !own_pattern}};
+  const Json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", !own_pattern}};
   Json steps = Json::array();
   if (own_pattern) {
     steps.push_back({{"type", "Split"},
@@ -208,12 +209,12 @@ StatusOr<GgufTokenizer> TokenizerOfGguf(const GgufFile& gguf) {
     SWAGE_ASSIGN_OR_RETURN(json, ByteLevelBpe(gguf, vocabulary, *row));
     adds_bos = row->adds_bos;
   } else {
-    return UnsupportedGguf(Cat("the kind ", model == nullptr ? "(not named)" : model->substr(0, 60)));
+    return UnsupportedGguf(
+        Cat("the kind ", model == nullptr ? "(not named)" : model->substr(0, 60)));
   }
   json["added_tokens"] = AddedTokens(vocabulary);
-  Json config = {
-      {"add_bos_token", gguf.Bool("tokenizer.ggml.add_bos_token").value_or(adds_bos)},
-      {"add_eos_token", gguf.Bool("tokenizer.ggml.add_eos_token").value_or(false)}};
+  Json config = {{"add_bos_token", gguf.Bool("tokenizer.ggml.add_bos_token").value_or(adds_bos)},
+                 {"add_eos_token", gguf.Bool("tokenizer.ggml.add_eos_token").value_or(false)}};
   for (const char* which : {"bos", "eos"}) {
     const int64_t id = gguf.Integer(Cat("tokenizer.ggml.", which, "_token_id")).value_or(-1);
     if (id >= 0 && static_cast<size_t>(id) < vocabulary.tokens.size())

@@ -75,8 +75,8 @@ Status ReadTemplate(const json& node, std::vector<int32_t>* prefix, std::vector<
     const std::string name = GetString(Get(piece, "SpecialToken"), "id");
     const json& ids = Get(Get(Get(node, "special_tokens"), name.c_str()), "ids");
     if (!ids.is_array() || ids.size() > kMaxSteps)
-      return BadField(Cat("a TemplateProcessing needs ids of its special token ",
-                          name.substr(0, 100)));
+      return BadField(
+          Cat("a TemplateProcessing needs ids of its special token ", name.substr(0, 100)));
     for (const json& value : ids) {
       const std::optional<int32_t> id = AsId(value);
       if (!id) return BadField("a TemplateProcessing has an id that is none");

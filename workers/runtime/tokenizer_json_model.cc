@@ -102,7 +102,8 @@ bool ReadPair(const json& merge, std::string* left, std::string* right) {
 bool HasInnerMark(std::string_view token) {
   for (size_t at = token.find(kMetaspace, 1); at != std::string_view::npos;
        at = token.find(kMetaspace, at + 1)) {
-    if (at < kMetaspace.size() || token.substr(at - kMetaspace.size(), kMetaspace.size()) != kMetaspace)
+    if (at < kMetaspace.size() ||
+        token.substr(at - kMetaspace.size(), kMetaspace.size()) != kMetaspace)
       return true;
   }
   return false;

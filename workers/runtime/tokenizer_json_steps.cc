@@ -143,8 +143,8 @@ StatusOr<NormalizerStep> ReadNormalizerStep(const json& node) {
     return NormalizerStep{NormalizerStep::Prepend{text}};
   }
   if (type == "Strip") {
-    return NormalizerStep{
-        NormalizerStep::Strip{GetBool(node, "strip_left", true), GetBool(node, "strip_right", true)}};
+    return NormalizerStep{NormalizerStep::Strip{GetBool(node, "strip_left", true),
+                                                GetBool(node, "strip_right", true)}};
   }
   if (type == "Replace") {
     NormalizerStep::Replace replace;
@@ -169,8 +169,8 @@ StatusOr<DecoderStep> ReadDecoderStep(const json& node) {
   if (type == "Metaspace") {
     DecoderStep::Metaspace metaspace;
     SWAGE_ASSIGN_OR_RETURN(metaspace.mark, ReadCharacter(node, "replacement", "Metaspace"));
-    metaspace.drop_first = GetString(node, "prepend_scheme") != "never" &&
-                           GetBool(node, "add_prefix_space", true);
+    metaspace.drop_first =
+        GetString(node, "prepend_scheme") != "never" && GetBool(node, "add_prefix_space", true);
     return DecoderStep{std::move(metaspace)};
   }
   if (type == "Replace") {

@@ -238,12 +238,12 @@ std::string Stripped(const NormalizerStep::Strip& strip, std::string_view text) 
 std::string NmtCleaned(std::string_view text) {
   std::string out;
   ForEachCharacter(text, [&](uint32_t c, std::string_view bytes) {
-    const bool dropped = (c >= 1 && c <= 8) || c == 0x0B || (c >= 0x0E && c <= 0x1F) ||
-                         c == 0x7F || c == 0x8F || c == 0x9F;
+    const bool dropped = (c >= 1 && c <= 8) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F ||
+                         c == 0x8F || c == 0x9F;
     if (dropped) return;
     const bool space = c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 ||
-                       (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 ||
-                       c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+                       (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+                       c == 0xFEFF || c == 0xFFFD;
     out.append(space ? std::string_view(" ") : bytes);
   });
   return out;

@@ -2,7 +2,8 @@
 //
 //   Normalizer normalizer(std::move(steps));
 //   std::string changed;
-//   std::string_view text = normalizer.Run(piece, &changed);  // `piece` itself when nothing changes
+//   std::string_view text = normalizer.Run(piece, &changed);  // `piece` itself when nothing
+//   changes
 //
 // Unicode normalization follows Unicode Standard Annex 15; its tables are those of the `tokenizers`
 // library (tests/golden/tokenizer/make_unicode.py), which lag behind the newest Unicode.
@@ -34,9 +35,9 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 
 // Pure functions; `text` must be valid UTF-8.
 std::string ToUnicodeForm(UnicodeForm form, std::string_view text);
-std::string ToLowercase(std::string_view text);         // character by character
-std::string WithoutMarks(std::string_view text);        // StripAccents
-const std::string& PunctuationClass();                  // the items of a regex class
+std::string ToLowercase(std::string_view text);   // character by character
+std::string WithoutMarks(std::string_view text);  // StripAccents
+const std::string& PunctuationClass();            // the items of a regex class
 
 struct NormalizerStep {
   struct Prepend {

@@ -1,7 +1,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include "workers/runtime/tokenizer_regex.h"
+
+#include <pcre2.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -98,8 +98,8 @@ void Unigram::Put(std::string_view stretch, std::vector<int32_t>* ids) const {
     return;
   }
   const auto id_of = [&](char c) { return (*fallback_)[static_cast<uint8_t>(c)]; };
-  if (fallback_ && std::all_of(stretch.begin(), stretch.end(),
-                               [&](char c) { return id_of(c) >= 0; })) {
+  if (fallback_ &&
+      std::all_of(stretch.begin(), stretch.end(), [&](char c) { return id_of(c) >= 0; })) {
     for (const char c : stretch) ids->push_back(id_of(c));
     return;
   }

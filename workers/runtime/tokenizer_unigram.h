@@ -30,7 +30,7 @@ class Unigram : public WordModel {
   void Encode(std::string_view word, std::vector<int32_t>* ids) const override;
 
  private:
-  struct Node {  // of the trie of all pieces
+  struct Node {             // of the trie of all pieces
     uint32_t children = 0;  // index of the first in nodes_ and labels_
     uint32_t count = 0;
     int32_t id = -1;

@@ -27,7 +27,8 @@ class GgufBytes {
     text_.append(text);
     return *this;
   }
-  GgufBytes& Tensor(std::string_view name, std::vector<uint64_t> ne, uint32_t type, uint64_t offset) {
+  GgufBytes& Tensor(std::string_view name, std::vector<uint64_t> ne, uint32_t type,
+                    uint64_t offset) {
     Text(name).Put(static_cast<uint32_t>(ne.size()));
     for (const uint64_t n : ne) Length(n);
     return Put(type).Put(offset);

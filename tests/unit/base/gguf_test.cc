@@ -103,8 +103,9 @@ TEST(Gguf, WhatIsWrongIsSaid) {
   EXPECT_THAT(FailureOf(GgufBytes(3, uint64_t{1} << 40, 0).get()), HasSubstr("GGUF_FIELD"));
   EXPECT_THAT(FailureOf(GgufBytes(3, 0, 1).Length(uint64_t{1} << 60).get()),
               HasSubstr("GGUF_TRUNCATED"));
-  EXPECT_THAT(FailureOf(GgufBytes(3, 0, 1).Text("k").Put(9u).Put(0u).Length(uint64_t{1} << 60).get()),
-              HasSubstr("k has 1152921504606846976 elements"));
+  EXPECT_THAT(
+      FailureOf(GgufBytes(3, 0, 1).Text("k").Put(9u).Put(0u).Length(uint64_t{1} << 60).get()),
+      HasSubstr("k has 1152921504606846976 elements"));
   EXPECT_THAT(FailureOf(GgufBytes(3, 0, 1).Text("k").Put(9u).Put(9u).Length(0).get()),
               HasSubstr("an array of the value type 9"));
   EXPECT_THAT(FailureOf(GgufBytes(3, 0, 1).Text("k").Put(13u).get()), HasSubstr("value type 13"));
@@ -126,8 +127,9 @@ TEST(Gguf, WhatIsWrongIsSaid) {
   EXPECT_THAT(tensor({0}, 0, 0), HasSubstr("a dimension of 0"));
   EXPECT_THAT(tensor({uint64_t{1} << 40, uint64_t{1} << 40}, 0, 0), HasSubstr("a dimension of"));
   EXPECT_THAT(tensor({1, 1, 1, 1, 1}, 0, 0), HasSubstr("5 dimensions"));
-  EXPECT_THAT(FailureOf(GgufBytes(3, 2, 0).Tensor("a", {16}, 0, 0).Tensor("b", {4}, 0, 32).Data(96).get()),
-              HasSubstr("lie over each other"));
+  EXPECT_THAT(
+      FailureOf(GgufBytes(3, 2, 0).Tensor("a", {16}, 0, 0).Tensor("b", {4}, 0, 32).Data(96).get()),
+      HasSubstr("lie over each other"));
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ constexpr uint32_t kU32 = 4, kF32 = 6, kText = 8, kList = 9, kI32 = 5;
 class TinyLlama {
  public:
   std::string architecture = "llama";
-  std::string extra;  // the name of one more tensor of 8 elements
-  float last_frequency = 0;  // for rope_freqs.weight, of which the others are 1
+  std::string extra;            // the name of one more tensor of 8 elements
+  float last_frequency = 0;     // for rope_freqs.weight, of which the others are 1
   std::string model = "llama";  // of the tokenizer
 
   std::string Bytes() const {
@@ -34,17 +34,13 @@ class TinyLlama {
       std::vector<uint64_t> ne;
       uint32_t type;
     };
-    std::vector<Row> rows = {{"token_embd.weight", {32, 8}, 1},
-                             {"output_norm.weight", {32}, 0},
-                             {"blk.0.attn_norm.weight", {32}, 0},
-                             {"blk.0.ffn_norm.weight", {32}, 0},
-                             {"blk.0.attn_q.weight", {32, 32}, 8},
-                             {"blk.0.attn_k.weight", {32, 16}, 0},
-                             {"blk.0.attn_v.weight", {32, 16}, 0},
-                             {"blk.0.attn_output.weight", {32, 32}, 30},
-                             {"blk.0.ffn_gate.weight", {32, 64}, 0},
-                             {"blk.0.ffn_up.weight", {32, 64}, 0},
-                             {"blk.0.ffn_down.weight", {64, 32}, 0}};
+    std::vector<Row> rows = {
+        {"token_embd.weight", {32, 8}, 1},      {"output_norm.weight", {32}, 0},
+        {"blk.0.attn_norm.weight", {32}, 0},    {"blk.0.ffn_norm.weight", {32}, 0},
+        {"blk.0.attn_q.weight", {32, 32}, 8},   {"blk.0.attn_k.weight", {32, 16}, 0},
+        {"blk.0.attn_v.weight", {32, 16}, 0},   {"blk.0.attn_output.weight", {32, 32}, 30},
+        {"blk.0.ffn_gate.weight", {32, 64}, 0}, {"blk.0.ffn_up.weight", {32, 64}, 0},
+        {"blk.0.ffn_down.weight", {64, 32}, 0}};
     if (!extra.empty()) rows.push_back({extra, {8}, 0});
     GgufBytes bytes(3, rows.size(), 14);
     bytes.Text("general.architecture").Put(kText).Text(architecture);
@@ -60,7 +56,9 @@ class TinyLlama {
     bytes.Text(architecture + ".attention.layer_norm_rms_epsilon").Put(kF32).Put(1e-5f);
     bytes.Text("tokenizer.ggml.model").Put(kText).Text(model);
     bytes.Text("tokenizer.ggml.tokens").Put(kList).Put(kText).Length(8);
-    for (const char* token : {"<unk>", "<s>", "<0x0A>", "\xE2\x96\x81", "a", "b", "ab", "\xE2\x96\x81" "a"})
+    for (const char* token : {"<unk>", "<s>", "<0x0A>", "\xE2\x96\x81", "a", "b", "ab",
+                              "\xE2\x96\x81"
+                              "a"})
       bytes.Text(token);
     bytes.Text("tokenizer.ggml.scores").Put(kList).Put(kF32).Length(8);
     for (int i = 0; i < 8; ++i) bytes.Put(static_cast<float>(-i));
@@ -174,21 +172,25 @@ TEST_F(GgufModelTest, BringsItsTokenizer) {
   const auto tokenizer = Tokenizer::Load(Env::Posix(), Write(TinyLlama()));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   EXPECT_THAT((*tokenizer)->EncodeWithSpecial("ab\na"), ElementsAre(1, 3, 6, 2, 4))
-      << "ab has the better score than \xE2\x96\x81" "a";
+      << "ab has the better score than \xE2\x96\x81"
+         "a";
   EXPECT_EQ((*tokenizer)->Decode({3, 6, 2, 4}), "ab\na");
   EXPECT_EQ((*tokenizer)->bos_id(), 1);
   TinyLlama other;
   other.model = "bert";
-  EXPECT_EQ(ReasonOf(Tokenizer::Load(Env::Posix(), Write(other)).status()), "UNSUPPORTED_TOKENIZER");
+  EXPECT_EQ(ReasonOf(Tokenizer::Load(Env::Posix(), Write(other)).status()),
+            "UNSUPPORTED_TOKENIZER");
 }
 
 TEST_F(GgufModelTest, WhatIsNotUnderstoodIsRefused) {
   TinyLlama llama;
   llama.architecture = "mamba";
-  EXPECT_THAT(FailureOf(llama), HasSubstr("UNKNOWN_ARCHITECTURE the GGUF file's architecture is mamba"));
+  EXPECT_THAT(FailureOf(llama),
+              HasSubstr("UNKNOWN_ARCHITECTURE the GGUF file's architecture is mamba"));
   llama = TinyLlama();
   llama.extra = "blk.0.attn_sinks.weight";
-  EXPECT_THAT(FailureOf(llama), HasSubstr("GGUF_TENSOR the GGUF file has a tensor blk.0.attn_sinks"));
+  EXPECT_THAT(FailureOf(llama),
+              HasSubstr("GGUF_TENSOR the GGUF file has a tensor blk.0.attn_sinks"));
   llama.extra = "rope_freqs.weight";
   llama.last_frequency = 8;
   EXPECT_THAT(FailureOf(llama), HasSubstr("UNSUPPORTED_ROPE"));

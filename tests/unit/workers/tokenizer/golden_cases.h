@@ -25,7 +25,8 @@ inline std::string FromHex(const std::string& hex) {
   return bytes;
 }
 
-inline void ExpectDigests(const Tokenizer& tokenizer, const std::string& text, const nlohmann::json& expected) {
+inline void ExpectDigests(const Tokenizer& tokenizer, const std::string& text,
+                          const nlohmann::json& expected) {
   const std::vector<int32_t> ids = tokenizer.Encode(text);
   std::string bytes(ids.size() * 4, '\0');
   std::memcpy(bytes.data(), ids.data(),

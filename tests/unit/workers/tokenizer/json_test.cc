@@ -1,10 +1,10 @@
-#include "workers/runtime/tokenizer_json.h"
+#include "nlohmann/json.hpp"
 
 #include "base/env.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "workers/runtime/tokenizer.h"
+#include "workers/runtime/tokenizer_json.h"
 
 namespace swage {
 namespace {
@@ -79,8 +79,9 @@ TEST(TokenizerJson, WhatIsNotSupportedIsNamed) {
       {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "add_prefix_space": true}})")),
               HasSubstr("prepend_scheme first after this normalizer"));
   json growing = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
-  EXPECT_THAT(FailureOf({{"normalizer", {{"type", "Sequence"}, {"normalizers", json(17, growing)}}}}),
-              HasSubstr("65536 times longer"));
+  EXPECT_THAT(
+      FailureOf({{"normalizer", {{"type", "Sequence"}, {"normalizers", json(17, growing)}}}}),
+      HasSubstr("65536 times longer"));
 }
 
 TEST(TokenizerJson, SpecialTokensGoAroundAText) {
@@ -94,8 +95,9 @@ TEST(TokenizerJson, SpecialTokensGoAroundAText) {
   EXPECT_THAT((*From(tokenizer))->Encode("ab"), ElementsAre(2));
   EXPECT_THAT((*From(tokenizer, Cat(both, "false}")))->EncodeWithSpecial("ab"), ElementsAre(2))
       << "tokenizer_config.json decides, where it says something";
-  EXPECT_THAT((*From(Minimal(), Cat(both, "true, \"add_eos_token\": true}")))->EncodeWithSpecial("ab"),
-              ElementsAre(4, 2, 1));
+  EXPECT_THAT(
+      (*From(Minimal(), Cat(both, "true, \"add_eos_token\": true}")))->EncodeWithSpecial("ab"),
+      ElementsAre(4, 2, 1));
   tokenizer["post_processor"]["special_tokens"]["<s>"]["ids"][0] = 77;
   EXPECT_EQ(ReasonOf(From(tokenizer).status()), "TOKENIZER_FIELD") << "no such id";
   tokenizer["post_processor"] = json::parse(R"({"type": "TemplateProcessing", "single": []})");
@@ -123,8 +125,9 @@ TEST(TokenizerJson, BrokenFilesAreRefused) {
   EXPECT_THAT(FailureOf(json::parse(R"({"model": {"type": "Unigram", "vocab": [["a"]]}})")),
               HasSubstr("piece 0"));
   for (const char* map : {"", "!", "AAAA", "////////", "CAAAAAAAAAAAAAAA/w=="}) {
-    EXPECT_THAT(FailureOf({{"normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}}}}),
-                HasSubstr("precompiled_charsmap"))
+    EXPECT_THAT(
+        FailureOf({{"normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}}}}),
+        HasSubstr("precompiled_charsmap"))
         << map;
   }
   EXPECT_THAT(FailureOf({{"added_tokens", "x"}}), HasSubstr("added_tokens"));

@@ -1,7 +1,6 @@
-#include "workers/runtime/tokenizer_split.h"
-
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "workers/runtime/tokenizer_split.h"
 
 namespace swage {
 namespace {
