@@ -11,7 +11,7 @@
 namespace swage {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct KnownArchitecture {
   std::string_view gguf, huggingface, model_type;
@@ -107,7 +107,8 @@ double Llama3Divisor(double frequency, double factor, double low, double high, d
 
 // The tensor that llama.cpp writes for Llama 3.x holds these divisors; the numbers that it was made
 // from are found again, or the file is refused.
-StatusOr<Json> Llama3Scaling(const GgufTensor& tensor, std::string_view bytes, double theta) {
+StatusOr<OrderedJson> Llama3Scaling(const GgufTensor& tensor, std::string_view bytes,
+                                    double theta) {
   if (tensor.type->type != GgufType::kF32) return UnsupportedRope("rope_freqs.weight is not F32");
   const int64_t half = tensor.elements();
   std::vector<float> divisors(static_cast<size_t>(half));
@@ -119,31 +120,31 @@ StatusOr<Json> Llama3Scaling(const GgufTensor& tensor, std::string_view bytes, d
     if (!(std::abs(divisors[static_cast<size_t>(i)] - wanted) <= 1e-3 * wanted))
       return UnsupportedRope("rope_freqs.weight is not that of Llama 3.x");
   }
-  return Json{{"rope_type", "llama3"},
-              {"factor", factor},
-              {"low_freq_factor", low},
-              {"high_freq_factor", high},
-              {"original_max_position_embeddings", 8192}};
+  return OrderedJson{{"rope_type", "llama3"},
+                     {"factor", factor},
+                     {"low_freq_factor", low},
+                     {"high_freq_factor", high},
+                     {"original_max_position_embeddings", 8192}};
 }
 
-StatusOr<Json> RopeScaling(const GgufFile& gguf, std::string_view file, const Metadata& metadata,
-                           double theta) {
+StatusOr<OrderedJson> RopeScaling(const GgufFile& gguf, std::string_view file,
+                                  const Metadata& metadata, double theta) {
   if (const GgufTensor* tensor = gguf.Find("rope_freqs.weight"))
     return Llama3Scaling(*tensor, gguf.Bytes(*tensor, file), theta);
   const std::string type = metadata.Text("rope.scaling.type");
   // Old files have the inverse scale alone.
   const std::optional<double> linear = metadata.Float("rope.scale_linear");
   if (type.empty() && linear && *linear != 1)
-    return Json{{"rope_type", "linear"}, {"factor", *linear}};
-  if (type.empty() || type == "none") return Json(nullptr);
+    return OrderedJson{{"rope_type", "linear"}, {"factor", *linear}};
+  if (type.empty() || type == "none") return OrderedJson(nullptr);
   const std::optional<double> factor = metadata.Float("rope.scaling.factor");
   if (!factor) return UnsupportedRope(Cat(type.substr(0, 40), " without a factor"));
-  if (type == "linear") return Json{{"rope_type", "linear"}, {"factor", *factor}};
+  if (type == "linear") return OrderedJson{{"rope_type", "linear"}, {"factor", *factor}};
   const std::optional<int64_t> original = metadata.Integer("rope.scaling.original_context_length");
   if (type == "yarn" && original) {
-    return Json{{"rope_type", "yarn"},
-                {"factor", *factor},
-                {"original_max_position_embeddings", *original}};
+    return OrderedJson{{"rope_type", "yarn"},
+                       {"factor", *factor},
+                       {"original_max_position_embeddings", *original}};
   }
   return UnsupportedRope(Cat("the type ", type.substr(0, 40)));
 }
@@ -178,8 +179,8 @@ StatusOr<std::string> ConfigOfGguf(const GgufFile& gguf, std::string_view file) 
     return InvalidInput("TENSOR_MISSING", "the GGUF file has no matrix token_embd.weight",
                         "give the whole model; parts of a split file must be merged first "
                         "(llama-gguf-split --merge)");
-  Json config = {{"architectures", {architecture->huggingface}},
-                 {"model_type", architecture->model_type}};
+  OrderedJson config = {{"architectures", {architecture->huggingface}},
+                        {"model_type", architecture->model_type}};
   SWAGE_ASSIGN_OR_RETURN(const int64_t hidden, metadata.Need("embedding_length"));
   SWAGE_ASSIGN_OR_RETURN(const int64_t heads,
                          metadata.SameInAllLayers("attention.head_count", std::nullopt));
@@ -204,7 +205,7 @@ StatusOr<std::string> ConfigOfGguf(const GgufFile& gguf, std::string_view file) 
   // f32 in the file; its shortest decimal text is what was meant.
   config["rms_norm_eps"] = std::stod(Cat(static_cast<float>(*eps)));
   config["rope_theta"] = theta;
-  SWAGE_ASSIGN_OR_RETURN(const Json scaling, RopeScaling(gguf, file, metadata, theta));
+  SWAGE_ASSIGN_OR_RETURN(const OrderedJson scaling, RopeScaling(gguf, file, metadata, theta));
   if (!scaling.is_null()) config["rope_scaling"] = scaling;
   config["hidden_act"] = "silu";
   config["tie_word_embeddings"] = gguf.Find("output.weight") == nullptr;
