@@ -28,7 +28,8 @@ class CpuLinalg : public LinalgOps {
   const int threads_;
   Gemm* const gemm_;
   std::vector<uint16_t> narrow_;    // a chunk of x, transposed
-  std::vector<float> wide_, tile_;  // the same in f32; a block of its product
+  std::vector<float> floats_, wide_;  // the same in f32, before and after
+  std::vector<float> tile_;           // a block of its product
 };
 
 class CpuRandom : public RandomOps {

@@ -56,6 +56,12 @@ void ColumnsRun(int64_t rows, int64_t columns, int64_t begin, int64_t end, const
 void WeightGradientRun(int64_t rows, int64_t columns, int64_t begin, int64_t end, const float* x,
                        const float* dy, const float* factors, double* sums);
 
+// Columns [begin, end) of x [rows, columns] become rows of y [columns, rows] (simd_transpose.cc).
+void TransposeRun(int64_t rows, int64_t columns, int64_t begin, int64_t end, const uint16_t* x,
+                  uint16_t* y);
+void TransposeRun(int64_t rows, int64_t columns, int64_t begin, int64_t end, const float* x,
+                  float* y);
+
 // Gradients and optimizer (simd_train.cc).
 struct NormTerms {
   float factor = 0;  // 1 / root mean square

@@ -8,29 +8,22 @@
 #include "kernels/api/check_families.h"
 #include "kernels/cpu/families_cpu.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/numeric/half.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_families.h"
 
 namespace swage::cpu {
 namespace {
 
-constexpr int64_t kTransposeTile = 32;
+constexpr int64_t kTransposeColumns = 32;
 constexpr int64_t kBlock = 512;     // rows of a block of the product
 constexpr int64_t kPanel = 2048;    // columns of it
 constexpr int64_t kDiagonal = 128;  // blocks on the diagonal are not halved below this
 
 // y[columns, rows] = x[rows, columns]^T.
-template <typename In, typename Out, typename Convert>
-void Transpose(int threads, int64_t rows, int64_t columns, const In* x, Out* y,
-               const Convert& convert) {
-  ParallelFor(threads, columns, kTransposeTile, [&](int64_t begin, int64_t end) {
-    for (int64_t r = 0; r < rows; r += kTransposeTile) {
-      const int64_t last = std::min(rows, r + kTransposeTile);
-      for (int64_t c = begin; c < end; c += kTransposeTile) {
-        for (int64_t i = c; i < std::min(end, c + kTransposeTile); ++i) {
-          for (int64_t j = r; j < last; ++j) y[i * rows + j] = convert(x[j * columns + i]);
-        }
-      }
-    }
+template <typename T>
+void Transpose(int threads, int64_t rows, int64_t columns, const T* x, T* y) {
+  ParallelFor(threads, columns, kTransposeColumns, [&](int64_t begin, int64_t end) {
+    TransposeRun(rows, columns, begin, end, x, y);
   });
 }
 
@@ -126,12 +119,16 @@ Status CpuLinalg::Syrk(const SyrkArgs& args) {
                 narrow ? DType::kBF16 : DType::kF32, rows};
     const auto* halves = static_cast<const uint16_t*>(args.x) + begin * args.n;
     if (narrow) {
-      Transpose(threads_, rows, args.n, halves, narrow_.data(), [](uint16_t x) { return x; });
+      Transpose(threads_, rows, args.n, halves, narrow_.data());
     } else if (args.x_type == DType::kBF16) {
-      Transpose(threads_, rows, args.n, halves, wide_.data(), FloatOfBf16);
+      floats_.resize(most * args.n);
+      ParallelFor(threads_, rows * args.n, kElementGrain, [&](int64_t first, int64_t last) {
+        Bf16ToF32(last - first, halves + first, floats_.data() + first);
+      });
+      Transpose(threads_, rows, args.n, floats_.data(), wide_.data());
     } else {
       Transpose(threads_, rows, args.n, static_cast<const float*>(args.x) + begin * args.n,
-                wide_.data(), [](float x) { return x; });
+                wide_.data());
     }
     SWAGE_RETURN_IF_ERROR(Triangle(args, chunk, threads_, gemm_, &tile_).Run(0, args.n));
   }

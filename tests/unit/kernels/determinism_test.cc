@@ -57,6 +57,57 @@ std::vector<float> Multiply(Ops* ops, DType type) {
   return c;
 }
 
+// The families of ops that sum something up or draw numbers.
+std::vector<double> Families(Ops* ops) {
+  const int64_t rows = 170, n = 512;
+  std::vector<float> x = Gaussians(rows * n, 4), y(x.size()), dweight(n), weight = Gaussians(n, 5);
+  std::vector<double> all;
+  const auto take = [&](const std::vector<float>& values) {
+    all.insert(all.end(), values.begin(), values.end());
+  };
+  EXPECT_TRUE(ops->random().Normal(rows * n, {1, 2, 0}, y.data()).ok());
+  take(y);
+  EXPECT_TRUE(ops->random().Hadamard({rows, n, 128, y.data()}).ok());
+  take(y);
+  EXPECT_TRUE(ops->train().RmsNormBackward(rows, n, x.data(), weight.data(), 1e-5f, y.data(),
+                                           y.data(), dweight.data()).ok());
+  take(y);
+  take(dweight);
+  ColumnStatistics sums(n);
+  EXPECT_TRUE(ops->statistics().Columns({rows, n, x.data()}, &sums).ok());
+  all.insert(all.end(), sums.power4.begin(), sums.power4.end());
+  all.push_back(ops->train().SquaredNorm(rows * n, x.data()).value());
+  std::vector<float> centers(32);
+  std::vector<int32_t> assignment(rows * n / 4);
+  KMeansArgs args{rows * n / 4, 4, 8, x.data(), nullptr, centers.data(), assignment.data(), 3};
+  all.push_back(ops->select().KMeans(args).value().inertia);
+  take(centers);
+  return all;
+}
+
+std::vector<float> AttendBack(Ops* ops) {
+  const int64_t windows = 3, tokens = 97, heads = 6, kv_heads = 2, d = 32, rows = windows * tokens;
+  const std::vector<float> q = Gaussians(rows * heads * d, 1), kv = Gaussians(rows * kv_heads * d, 2);
+  std::vector<float> out(q.size()), norm(rows * heads), dq(q.size()), dk(kv.size()), dv(kv.size());
+  AttentionArgs forward{};
+  forward.windows = windows;
+  forward.tokens = tokens;
+  forward.heads = heads;
+  forward.kv_heads = kv_heads;
+  forward.head_dim = d;
+  forward.scale = 0.2f;
+  forward.q = q.data();
+  forward.k = forward.v = kv.data();
+  forward.out = out.data();
+  forward.logsumexp = norm.data();
+  EXPECT_TRUE(ops->Attention(forward).ok());
+  EXPECT_TRUE(
+      ops->train().AttentionBackward({&forward, q.data(), dq.data(), dk.data(), dv.data()}).ok());
+  dq.insert(dq.end(), dk.begin(), dk.end());
+  dq.insert(dq.end(), dv.begin(), dv.end());
+  return dq;
+}
+
 TEST(DeterminismTest, RepetitionsGiveTheSameBytes) {
   const std::unique_ptr<Ops> ops = NewCpuOps(3), again = NewCpuOps(3);
   for (int i = 0; i < 3; ++i) {
@@ -71,6 +122,8 @@ TEST(DeterminismTest, ThreadsDoNotChangeTheBytesOfWhatIsNotAProduct) {
   const std::unique_ptr<Ops> one = NewCpuOps(1), many = NewCpuOps(5);
   EXPECT_EQ(Attend(one.get()), Attend(many.get()));
   EXPECT_EQ(Rows(one.get()), Rows(many.get()));
+  EXPECT_EQ(Families(one.get()), Families(many.get()));
+  EXPECT_EQ(AttendBack(one.get()), AttendBack(many.get()));
 }
 
 TEST(DeterminismTest, NumericsClassNamesThreadsAndLibraries) {
