@@ -13,9 +13,10 @@
 namespace swage::cpu {
 namespace {
 
-// Floats of a strip of columns that is worked on at a time: half of a usual L2 cache.
-constexpr int64_t kStripFloats = 1 << 16;
-constexpr int64_t kMaxStrip = 64;
+// A strip of columns that is worked on at a time: wide enough for rows to come in runs of cache
+// lines, and not larger than a usual second cache.
+constexpr int64_t kStripFloats = 1 << 18;
+constexpr int64_t kMaxStrip = 128;
 
 // What one block needs: y = H (factors * x), or its inverse factors * (H^T x).
 struct Rotation {
@@ -44,22 +45,31 @@ StatusOr<Rotation> RotationOf(const HadamardArgs& args) {
   return made;
 }
 
+// The part of one block's transform that is no power of two; x is [base, inner].
+void Mix(const Rotation& rotation, int64_t inner, float* x) {
+  const int base = rotation.shape.base;
+  if (base == 1) return;
+  if (IsPairedPaley(base)) {
+    MixPairedRows(base, inner, rotation.paley.data(), x);
+  } else {
+    MixRows(base, inner, rotation.paley.data(), x);
+  }
+}
+
 // `factors` are those of this run of blocks; null without signs.
 void RotateRun(const HadamardArgs& args, const Rotation& rotation, int64_t n, const float* factors,
                float* x) {
   const auto apply_factors = [&] {
     if (factors == nullptr) {
-      TimesRun(n, rotation.scale, x);
+      TimesRun(n, rotation.scale, x, x);
     } else {
       TimesEachRun(n, factors, x);
     }
   };
   if (!args.inverse) apply_factors();
   HadamardRun(n, rotation.shape.power, x);
-  if (rotation.shape.base > 1) {
-    for (int64_t i = 0; i < n; i += args.block) {
-      MixRows(rotation.shape.base, rotation.shape.power, rotation.paley.data(), x + i);
-    }
+  for (int64_t i = 0; rotation.shape.base > 1 && i < n; i += args.block) {
+    Mix(rotation, rotation.shape.power, x + i);
   }
   if (args.inverse) apply_factors();
 }
@@ -88,15 +98,15 @@ void RotateStrip(const HadamardArgs& args, const Rotation& rotation, int64_t row
   };
   if (count < width) std::fill(strip, strip + args.block * width, 0.0f);
   for (int64_t i = 0; i < args.block; ++i) {
-    std::copy_n(args.x + (row + i) * args.columns + column, count, strip + i * width);
-    if (!args.inverse) TimesRun(count, factor(i), strip + i * width);
+    const float* in = args.x + (row + i) * args.columns + column;
+    TimesRun(count, args.inverse ? 1.0f : factor(i), in, strip + i * width);
   }
   const int64_t power = rotation.shape.power, inner = power * width;
   for (int b = 0; b < rotation.shape.base; ++b) HadamardStrip(power, width, strip + b * inner);
-  if (rotation.shape.base > 1) MixRows(rotation.shape.base, inner, rotation.paley.data(), strip);
+  Mix(rotation, inner, strip);
   for (int64_t i = 0; i < args.block; ++i) {
-    if (args.inverse) TimesRun(count, factor(i), strip + i * width);
-    std::copy_n(strip + i * width, count, args.x + (row + i) * args.columns + column);
+    float* out = args.x + (row + i) * args.columns + column;
+    TimesRun(count, args.inverse ? factor(i) : 1.0f, strip + i * width, out);
   }
 }
 

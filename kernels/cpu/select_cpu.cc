@@ -64,15 +64,35 @@ Cut CutOfAll(int threads, int64_t n, int64_t keep, const float* scores) {
   return {static_cast<uint32_t>(high << kLowBits | low), wanted};
 }
 
-Cut CutOfRow(int64_t n, int64_t keep, const float* scores, std::vector<uint32_t>* storage) {
-  storage->resize(n);
-  for (int64_t i = 0; i < n; ++i) (*storage)[i] = MagnitudeBits(scores[i]);
-  const auto at = storage->begin() + (keep - 1);
-  std::nth_element(storage->begin(), at, storage->end(), std::greater<>());
-  const uint32_t threshold = *at;
-  const int64_t above = std::count_if(storage->begin(), at, [&](uint32_t x) { return x > threshold; });
-  return {threshold, keep - above};
-}
+// Of one row, on one thread: by the upper 11 bits of the magnitudes, then by 10 and 10 more of those
+// that the threshold may be among.
+class RowCutter {
+ public:
+  Cut Of(int64_t n, int64_t keep, const float* scores) {
+    int64_t wanted = keep;
+    counts_.assign(1 << 11, 0);
+    for (int64_t i = 0; i < n; ++i) ++counts_[MagnitudeBits(scores[i]) >> 20];
+    const auto high = static_cast<uint32_t>(SlotOfRank(counts_, &wanted));
+    among_.clear();
+    for (int64_t i = 0; i < n; ++i) {
+      const uint32_t bits = MagnitudeBits(scores[i]);
+      if (bits >> 20 == high) among_.push_back(bits);
+    }
+    counts_.assign(1 << 10, 0);
+    for (const uint32_t bits : among_) ++counts_[bits >> 10 & 0x3ffu];
+    const auto middle = static_cast<uint32_t>(high << 10 | SlotOfRank(counts_, &wanted));
+    counts_.assign(1 << 10, 0);
+    for (const uint32_t bits : among_) {
+      if (bits >> 10 == middle) ++counts_[bits & 0x3ffu];
+    }
+    const auto low = static_cast<uint32_t>(SlotOfRank(counts_, &wanted));
+    return {middle << 10 | low, wanted};
+  }
+
+ private:
+  std::vector<int64_t> counts_;
+  std::vector<uint32_t> among_;
+};
 
 // Keeps the first `ties` elements that are equal to the threshold.
 void KeepTies(int64_t n, const float* scores, uint32_t threshold, int64_t ties, uint8_t* mask) {
@@ -114,9 +134,9 @@ Status CpuSelect::TopK(const TopKArgs& args, const float* scores, uint8_t* mask)
     return Status();
   }
   ParallelFor(threads_, args.rows, RowGrain(n), [&](int64_t begin, int64_t end) {
-    std::vector<uint32_t> storage;
+    RowCutter cutter;
     for (int64_t r = begin; r < end; ++r) {
-      const Cut cut = CutOfRow(n, args.keep, scores + r * n, &storage);
+      const Cut cut = cutter.Of(n, args.keep, scores + r * n);
       MaskAboveRun(n, scores + r * n, cut.threshold, mask + r * n);
       KeepTies(n, scores + r * n, cut.threshold, cut.ties, mask + r * n);
     }

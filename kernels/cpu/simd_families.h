@@ -31,8 +31,9 @@ constexpr int64_t kStripPad = 16;
 void HadamardStrip(int64_t order, int64_t width, float* x);
 // x seen as [base, inner], replaced by matrix [base, base] times x. base <= kMaxPaleyOrder.
 void MixRows(int64_t base, int64_t inner, const float* matrix, float* x);
+void MixPairedRows(int64_t base, int64_t inner, const float* matrix, float* x);  // IsPairedPaley
 void TimesEachRun(int64_t n, const float* factors, float* x);  // x *= factors
-void TimesRun(int64_t n, float factor, float* x);
+void TimesRun(int64_t n, float factor, const float* x, float* y);  // y = factor * x; y may be x
 
 // Selection (simd_select.cc).
 // mask = |x| above `threshold` (bits of a magnitude); returns how many are equal to it.

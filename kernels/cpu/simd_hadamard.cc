@@ -169,6 +169,19 @@ HWY_INLINE void MixVector(int64_t base, int64_t inner, const float* matrix, cons
   }
 }
 
+// What is left of x [base, inner] from column `at` on.
+void MixLastColumns(int64_t base, int64_t inner, const float* matrix, int64_t at, float* x) {
+  float in[kMaxPaleyOrder];
+  for (; at < inner; ++at) {
+    for (int64_t j = 0; j < base; ++j) in[j] = x[j * inner + at];
+    for (int64_t i = 0; i < base; ++i) {
+      float sum = 0;
+      for (int64_t j = 0; j < base; ++j) sum += matrix[i * base + j] * in[j];
+      x[i * inner + at] = sum;
+    }
+  }
+}
+
 void MixRows(int64_t base, int64_t inner, const float* matrix, float* x) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
@@ -180,14 +193,53 @@ void MixRows(int64_t base, int64_t inner, const float* matrix, float* x) {
     }
     MixVector(base, inner, matrix, in, x + at);
   }
-  for (; at < inner; ++at) {
-    for (int64_t j = 0; j < base; ++j) in[j] = x[j * inner + at];
-    for (int64_t i = 0; i < base; ++i) {
-      float sum = 0;
-      for (int64_t j = 0; j < base; ++j) sum += matrix[i * base + j] * in[j];
-      x[i * inner + at] = sum;
+  MixLastColumns(base, inner, matrix, at, x);
+}
+
+// Rows 2i and 2i + 1: sums of +-(a + b), to which a - b of their own pair comes, and of +-(a - b),
+// from which its a + b goes. Two pairs of rows at a time: the number of pairs is even.
+HWY_INLINE void MixPairedVector(int64_t base, int64_t inner, const float* matrix, const float* in,
+                                float* x) {
+  const Float df;
+  const int64_t lanes = hn::Lanes(df), pairs = base / 2;
+  const float* differences = in + pairs * lanes;
+  for (int64_t i = 0; i < pairs; i += 2) {
+    VF even[2], odd[2];
+    for (int r = 0; r < 2; ++r) {
+      even[r] = hn::Load(df, differences + (i + r) * lanes);
+      odd[r] = hn::Neg(hn::Load(df, in + (i + r) * lanes));
+    }
+    for (int64_t j = 0; j < pairs; ++j) {
+      const VF sum = hn::Load(df, in + j * lanes), difference = hn::Load(df, differences + j * lanes);
+      for (int r = 0; r < 2; ++r) {
+        if (j == i + r) continue;
+        const VF entry = hn::Set(df, matrix[2 * (i + r) * base + 2 * j]);
+        even[r] = hn::MulAdd(entry, sum, even[r]);
+        odd[r] = hn::MulAdd(entry, difference, odd[r]);
+      }
+    }
+    for (int r = 0; r < 2; ++r) {
+      hn::StoreU(even[r], df, x + 2 * (i + r) * inner);
+      hn::StoreU(odd[r], df, x + (2 * (i + r) + 1) * inner);
     }
   }
+}
+
+void MixPairedRows(int64_t base, int64_t inner, const float* matrix, float* x) {
+  const Float df;
+  const int64_t lanes = hn::Lanes(df);
+  HWY_ALIGN float in[kMaxPaleyOrder * kStripPad];  // sums of pairs, then their differences
+  int64_t at = 0;
+  for (; at + lanes <= inner; at += lanes) {
+    for (int64_t j = 0; j < base / 2; ++j) {
+      const VF a = hn::LoadU(df, x + 2 * j * inner + at);
+      const VF b = hn::LoadU(df, x + (2 * j + 1) * inner + at);
+      hn::Store(hn::Add(a, b), df, in + j * lanes);
+      hn::Store(hn::Sub(a, b), df, in + (base / 2 + j) * lanes);
+    }
+    MixPairedVector(base, inner, matrix, in, x + at);
+  }
+  MixLastColumns(base, inner, matrix, at, x);
 }
 
 void TimesEachRun(int64_t n, const float* factors, float* x) {
@@ -200,15 +252,15 @@ void TimesEachRun(int64_t n, const float* factors, float* x) {
   for (; i < n; ++i) x[i] *= factors[i];
 }
 
-void TimesRun(int64_t n, float factor, float* x) {
+void TimesRun(int64_t n, float factor, const float* x, float* y) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
   const VF factors = hn::Set(df, factor);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Mul(hn::LoadU(df, x + i), factors), df, x + i);
+    hn::StoreU(hn::Mul(hn::LoadU(df, x + i), factors), df, y + i);
   }
-  for (; i < n; ++i) x[i] *= factor;
+  for (; i < n; ++i) y[i] = x[i] * factor;
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -222,6 +274,7 @@ namespace swage::cpu {
 HWY_EXPORT(HadamardRun);
 HWY_EXPORT(HadamardStrip);
 HWY_EXPORT(MixRows);
+HWY_EXPORT(MixPairedRows);
 HWY_EXPORT(TimesEachRun);
 HWY_EXPORT(TimesRun);
 
@@ -237,7 +290,12 @@ void MixRows(int64_t base, int64_t inner, const float* matrix, float* x) {
 void TimesEachRun(int64_t n, const float* factors, float* x) {
   HWY_DYNAMIC_DISPATCH(TimesEachRun)(n, factors, x);
 }
-void TimesRun(int64_t n, float factor, float* x) { HWY_DYNAMIC_DISPATCH(TimesRun)(n, factor, x); }
+void TimesRun(int64_t n, float factor, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(TimesRun)(n, factor, x, y);
+}
+void MixPairedRows(int64_t base, int64_t inner, const float* matrix, float* x) {
+  HWY_DYNAMIC_DISPATCH(MixPairedRows)(base, inner, matrix, x);
+}
 
 }  // namespace swage::cpu
 #endif  // HWY_ONCE

@@ -65,6 +65,8 @@ StatusOr<HadamardShape> FindHadamardShape(int64_t order) {
                "use a block that is a power of two");
 }
 
+bool IsPairedPaley(int base) { return ConstructionOf(base) == Paley::kSecond; }
+
 std::vector<float> PaleyMatrix(int base) {
   if (base == 1) return {1.0f};
   const Paley construction = ConstructionOf(base);

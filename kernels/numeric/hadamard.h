@@ -26,6 +26,11 @@ StatusOr<HadamardShape> FindHadamardShape(int64_t order);
 // base x base values, +1 or -1, row-major. base is 1 or one that FindHadamardShape gave.
 std::vector<float> PaleyMatrix(int base);
 
+// Whether PaleyMatrix(base) is of the second kind: symmetric, and made of 2 x 2 blocks, c [1 1; 1 -1]
+// for the entries c = +-1 of a conference matrix and [1 -1; -1 -1] on its diagonal; so that pairs
+// (a, b) can be replaced by (a + b, a - b), and half of the work is saved.
+bool IsPairedPaley(int base);
+
 // Entry (i, j) of the matrix of a shape; `paley` is PaleyMatrix(shape.base).
 float HadamardEntry(const HadamardShape& shape, const std::vector<float>& paley, int64_t i,
                     int64_t j);
