@@ -28,6 +28,7 @@ inline constexpr int64_t kModelHeads = 1 << 16;
 inline constexpr int64_t kModelHeadDim = 1 << 16;
 inline constexpr int64_t kModelVocab = 1 << 24;
 inline constexpr int64_t kModelPositions = 1 << 30;
+inline constexpr int64_t kModelExperts = 1 << 16;    // of all layers together
 
 // RPC.
 inline constexpr uint64_t kMessageBytes = 8u << 20;     // one gRPC message

@@ -48,8 +48,13 @@ Status CheckRope(const RopeArgs& args) {
   }
   SWAGE_RETURN_IF_ERROR(CheckSize("rope", args.heads, args.head_dim));
   SWAGE_RETURN_IF_ERROR(CheckSize("rope", args.rows, args.heads * args.head_dim));
-  if (args.head_dim % 2 != 0) return Refuse("rope", Cat("head size ", args.head_dim, " is odd"));
+  const int64_t turned = args.rotary == 0 ? args.head_dim : args.rotary;
+  if (turned % 2 != 0) return Refuse("rope", Cat(turned, " channels of a head: they turn in pairs"));
+  if (turned < 0 || turned > args.head_dim) {
+    return Refuse("rope", Cat(turned, " of ", args.head_dim, " channels turn"));
+  }
   if (args.tokens <= 0) return Refuse("rope", "windows of no tokens");
+  if (args.first < 0 || args.first > kMaxElements) return Refuse("rope", "position out of range");
   return Status();
 }
 
@@ -61,6 +66,8 @@ Status CheckAttention(const AttentionArgs& args) {
   if (args.head_dim <= 0 || args.head_dim > 1024) {
     return Refuse("attention", Cat("head size ", args.head_dim, " is not in 1..1024"));
   }
+  if (args.window < 0) return Refuse("attention", Cat("a window of ", args.window, " tokens"));
+  if (!(args.softcap >= 0)) return Refuse("attention", Cat("a soft cap of ", args.softcap));
   SWAGE_RETURN_IF_ERROR(CheckSize("attention", args.heads, args.head_dim));
   SWAGE_RETURN_IF_ERROR(CheckSize("attention", args.windows, args.tokens));
   return CheckSize("attention", args.windows * args.tokens, args.heads * args.head_dim);
@@ -87,6 +94,22 @@ Status CheckIndices(std::string_view op, int64_t count, const int32_t* indices, 
     }
   }
   return Status();
+}
+
+Status CheckRoute(const RouteArgs& args) {
+  SWAGE_RETURN_IF_ERROR(CheckSize("route", args.rows, args.experts));
+  if (args.k < 1 || args.k > args.experts) {
+    return Refuse("route", Cat(args.k, " of ", args.experts, " experts"));
+  }
+  return Status();
+}
+
+Status CheckRows(std::string_view op, int64_t rows, int64_t width, const int32_t* index,
+                 int64_t limit) {
+  SWAGE_RETURN_IF_ERROR(CheckSize(op, rows, width));
+  SWAGE_RETURN_IF_ERROR(CheckSize(op, limit, width));
+  if (index != nullptr) return CheckIndices(op, rows, index, limit);
+  return rows <= limit ? Status() : Refuse(op, Cat(rows, " rows into ", limit));
 }
 
 Status CheckEmbed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, DType type) {

@@ -25,6 +25,11 @@ Status CheckEmbed(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, DT
 // Two sets of logits, or one: at least one class when there are rows.
 Status CheckLogits(std::string_view op, int64_t rows, int64_t vocab);
 
+Status CheckRoute(const RouteArgs& args);
+// Of the rows of x that GatherRows reads or of y that ScatterAddRows adds to. index may be null.
+Status CheckRows(std::string_view op, int64_t rows, int64_t width, const int32_t* index,
+                 int64_t limit);
+
 // How the columns of a quantized matrix share scales.
 struct QuantizeLayout {
   const FormatRow* format = nullptr;

@@ -179,6 +179,7 @@ Status CheckAttentionBackward(const AttentionGradArgs& args) {
   if (args.forward == nullptr) return Refuse(op, "no forward");
   SWAGE_RETURN_IF_ERROR(CheckAttention(*args.forward));
   const AttentionArgs& f = *args.forward;
+  if (f.window != 0 || f.softcap != 0) return Refuse(op, "a sliding window or a soft cap");
   if (f.windows == 0 || f.tokens == 0) return Status();
   if (f.q == nullptr || f.k == nullptr || f.v == nullptr || f.out == nullptr ||
       args.d_out == nullptr || args.dq == nullptr || args.dk == nullptr || args.dv == nullptr) {

@@ -18,6 +18,7 @@
 
 #include "base/modelfile/dtype.h"
 #include "base/status.h"
+#include "kernels/api/layer_args.h"
 #include "kernels/api/linalg.h"
 #include "kernels/api/random.h"
 #include "kernels/api/select.h"
@@ -41,25 +42,6 @@ struct GemmArgs {  // C[m,n] = A * B^T (+ bias[n]), in the layout kNT
   const float* bias = nullptr;
   GemmLayout layout = GemmLayout::kNT;
   bool accumulate = false;  // C += A * B; C is F32 and there is no bias
-};
-
-// Causal; flash-style: no T x T matrix in memory.
-struct AttentionArgs {
-  int64_t windows = 0, tokens = 0;  // tokens per window; q is [windows*tokens, heads*head_dim]
-  int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  float scale = 0;
-  const float* q = nullptr;
-  const float* k = nullptr;
-  const float* v = nullptr;
-  float* out = nullptr;
-  float* logsumexp = nullptr;  // [windows*tokens, heads] when the backward will be wanted
-};
-
-struct RopeArgs {  // half-split ("rotate_half"), in place; position of row r is r % tokens
-  int64_t rows = 0, tokens = 0, heads = 0, head_dim = 0;
-  const float* inv_freq = nullptr;  // [head_dim/2]
-  float* x = nullptr;               // [rows, heads*head_dim]
-  bool inverse = false;             // turns back: the gradient's way
 };
 
 // Round-to-nearest of a weight matrix of finite values. group = columns that share one scale (all of
@@ -123,6 +105,24 @@ class Ops {
   virtual Status CastFromF32(int64_t n, const float* x, DType type, void* y) = 0;
   // False if any value is NaN or infinite.
   virtual StatusOr<bool> AllFinite(int64_t n, const float* x) = 0;
+
+  // Layers of other architectures than Llama's (ref_layers.cc, layers_cpu.cc, layers.cu).
+  // y may be x. weight and bias may be null.
+  virtual Status LayerNorm(int64_t rows, int64_t h, const float* x, const float* weight,
+                           const float* bias, float eps, float* y) = 0;
+  // y = kind(x) * up, or kind(x) when up is null. y may be x.
+  virtual Status Activate(Activation kind, int64_t n, const float* x, const float* up,
+                          float* y) = 0;
+  virtual Status SoftCap(int64_t n, float cap, float* x) = 0;  // x = cap * tanh(x / cap)
+  virtual Status Scale(int64_t n, float factor, float* x) = 0;
+  virtual Status RouteTopK(const RouteArgs& args) = 0;
+  // y[r] = x[index[r]]; x has `source` rows.
+  virtual Status GatherRows(int64_t rows, int64_t width, const int32_t* index, int64_t source,
+                            const float* x, float* y) = 0;
+  // y[index[r]] += factor[r] * x[r]; y has `target` rows. No row may be named twice. A null index
+  // is 0, 1, 2, ...
+  virtual Status ScatterAddRows(int64_t rows, int64_t width, const int32_t* index, int64_t target,
+                                const float* factor, const float* x, float* y) = 0;
 
   // Families of ops with headers of their own, owned by this object. What an implementation lacks
   // of them is UNIMPLEMENTED (KERNEL_OP).

@@ -68,6 +68,8 @@ Status CpuOps::Attention(const AttentionArgs& args) {
     queries.stride = q_width;
     queries.head_dim = args.head_dim;
     queries.scale = args.scale;
+    queries.window = args.window == 0 ? args.tokens : args.window;
+    queries.softcap = args.softcap;
     const int64_t at = (window * args.tokens + queries.begin) * q_width + head * args.head_dim;
     queries.q = args.q + at;
     queries.out = args.out + at;

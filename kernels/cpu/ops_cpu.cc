@@ -47,11 +47,14 @@ Status CpuOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* wei
 }
 
 void CpuOps::PrepareRope(const RopeArgs& args) {
-  const int64_t half = args.head_dim / 2;
+  const int64_t half = (args.rotary == 0 ? args.head_dim : args.rotary) / 2;
   const bool same = static_cast<int64_t>(rope_.inv_freq.size()) == half &&
+                    rope_.scale == args.scale && rope_.first == args.first &&
                     std::equal(rope_.inv_freq.begin(), rope_.inv_freq.end(), args.inv_freq);
   if (same && rope_.tokens >= args.tokens) return;
   rope_.tokens = args.tokens;
+  rope_.scale = args.scale;
+  rope_.first = args.first;
   rope_.inv_freq.assign(args.inv_freq, args.inv_freq + half);
   rope_.cosine.resize(args.tokens * half);
   rope_.sine.resize(args.tokens * half);
@@ -59,9 +62,11 @@ void CpuOps::PrepareRope(const RopeArgs& args) {
   cpu::ParallelFor(threads_, args.tokens, cpu::RowGrain(half * 16),
                    [&](int64_t begin, int64_t end) {
                      for (int64_t i = begin * half; i < end * half; ++i) {
-                       const float angle = static_cast<float>(i / half) * rope_.inv_freq[i % half];
-                       rope_.cosine[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-                       rope_.sine[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+                       const float angle =
+                           static_cast<float>(args.first + i / half) * rope_.inv_freq[i % half];
+                       const double wide = static_cast<double>(angle);
+                       rope_.cosine[i] = static_cast<float>(std::cos(wide)) * args.scale;
+                       rope_.sine[i] = static_cast<float>(std::sin(wide)) * args.scale;
                        rope_.minus_sine[i] = -rope_.sine[i];
                      }
                    });
@@ -71,7 +76,7 @@ Status CpuOps::Rope(const RopeArgs& args) {
   SWAGE_RETURN_IF_ERROR(CheckRope(args));
   if (args.rows == 0 || args.heads == 0 || args.head_dim == 0) return Status();
   PrepareRope(args);
-  const int64_t half = args.head_dim / 2;
+  const int64_t half = (args.rotary == 0 ? args.head_dim : args.rotary) / 2;
   const std::vector<float>& sine = args.inverse ? rope_.minus_sine : rope_.sine;
   cpu::ParallelFor(threads_, args.rows, cpu::RowGrain(args.heads * args.head_dim),
                    [&](int64_t begin, int64_t end) {

@@ -53,6 +53,17 @@ struct SquareSums {
 SquareSums ErrorSumsRun(int64_t n, const float* a, const float* b);
 bool AllFiniteRun(int64_t n, const float* x);
 
+// Layers of other architectures (simd_layers.cc). weight, bias and up may be null; y may be x.
+void LayerNormRow(int64_t h, const float* x, const float* weight, const float* bias, float eps,
+                  float* y);
+void SiluRun(int64_t n, const float* x, const float* up, float* y);
+void SigmoidRun(int64_t n, const float* x, const float* up, float* y);
+void GeluTanhRun(int64_t n, const float* x, const float* up, float* y);
+void ReluRun(int64_t n, const float* x, const float* up, float* y);
+void SoftCapRun(int64_t n, float cap, float* x);
+void ScaleRun(int64_t n, float factor, float* x);
+void AddScaledRun(int64_t n, float factor, const float* x, float* y);  // y += factor * x
+
 // Losses of one row of logits (simd_loss.cc).
 struct SoftmaxNorm {
   float max = 0;
@@ -81,6 +92,8 @@ struct QueryBlock {
   float scale = 0;
   float* logsumexp = nullptr;  // of the first row; null when not wanted
   int64_t logsumexp_stride = 0;
+  int64_t window = 0;  // keys that a row sees, its own position the last of them
+  float softcap = 0;   // 0: none
 };
 int64_t AttendScratchFloats(int64_t head_dim);
 void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch);

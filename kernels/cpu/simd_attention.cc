@@ -25,12 +25,26 @@ struct Running {
   float sum = 0;
 };
 
-// Turns one row of scores into weights relative to the new maximum; returns what earlier sums are
-// multiplied by.
-HWY_INLINE float SoftenRow(int64_t visible, float* scores, Running* running) {
+HWY_INLINE void CapRow(float cap, float* scores) {
+  const Float df;
+  const VF limit = hn::Set(df, cap), inverse = hn::Set(df, 1.0f / cap);
+  for (int64_t j = 0; j < kKeyBlock; j += hn::Lanes(df)) {
+    const VF capped = hn::Tanh(df, hn::Mul(hn::LoadU(df, scores + j), inverse));
+    hn::StoreU(hn::Mul(capped, limit), df, scores + j);
+  }
+}
+
+// Turns one row of scores, of which [begin, end) are seen, into weights relative to the new
+// maximum; returns what earlier sums are multiplied by.
+HWY_INLINE float SoftenRow(int64_t begin, int64_t end, float* scores, Running* running) {
   const Float df;
   const int64_t lanes = hn::Lanes(df);
-  for (int64_t j = visible; j < kKeyBlock; ++j) scores[j] = kMasked;
+  if (begin >= end) {  // nothing yet: masked scores must not pass for a maximum
+    std::fill(scores, scores + kKeyBlock, 0.0f);
+    return 1.0f;
+  }
+  for (int64_t j = 0; j < begin; ++j) scores[j] = kMasked;
+  for (int64_t j = end; j < kKeyBlock; ++j) scores[j] = kMasked;
   VF max = hn::Set(df, running->max);
   for (int64_t j = 0; j < kKeyBlock; j += lanes) max = hn::Max(max, hn::LoadU(df, scores + j));
   const float new_max = hn::GetLane(hn::MaxOfLanes(df, max));
@@ -69,11 +83,17 @@ void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch
     }
   }
   const int64_t last = queries.begin + queries.rows;
-  for (int64_t key = 0; key < last; key += kKeyBlock) {
+  // The first key that the first row sees.
+  const int64_t first = std::max<int64_t>(0, queries.begin + 1 - queries.window);
+  for (int64_t key = first / kKeyBlock * kKeyBlock; key < last; key += kKeyBlock) {
     Product(rows, kKeyBlock, d, q, d, keys.k + key, keys.key_stride, false, scores, kKeyBlock);
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t visible = std::clamp<int64_t>(queries.begin + r + 1 - key, 0, kKeyBlock);
-      const float factor = SoftenRow(visible, scores + r * kKeyBlock, &running[r]);
+      float* row = scores + r * kKeyBlock;
+      if (queries.softcap > 0) CapRow(queries.softcap, row);
+      const int64_t end = std::clamp<int64_t>(queries.begin + r + 1 - key, 0, kKeyBlock);
+      const int64_t begin =
+          std::clamp<int64_t>(queries.begin + r + 1 - queries.window - key, 0, kKeyBlock);
+      const float factor = SoftenRow(begin, end, row, &running[r]);
       if (factor != 1.0f) ScaleRow(width, factor, sums + r * width);
     }
     Product(rows, width, std::min(kKeyBlock, last - key), scores, kKeyBlock, keys.v + key * width,

@@ -170,8 +170,6 @@ Status CudaOps::CastFromF32(int64_t n, const float* x, DType type, void* y) {
   return CudaError(cuda::NarrowTo(NarrowOf(type), n, x, y, kStream), "cast");
 }
 
-Status CudaOps::Rope(const RopeArgs&) { return NotHere("rope"); }
-Status CudaOps::Attention(const AttentionArgs&) { return NotHere("attention"); }
 Status CudaOps::Embed(int64_t, int64_t, int64_t, const int32_t*, const void*, DType, float*) {
   return NotHere("embedding");
 }

@@ -1,8 +1,8 @@
 // The ops on an NVIDIA GPU: cuBLASLt for products, our kernels for formats, casts, norms and
 // activations. Work goes to the device's default stream in the order of the calls, and a call
 // returns when it is enqueued: results are there after a synchronous cudaMemcpy, and an error of
-// execution (not of arguments) appears at a later call. Rope, attention, losses, embeddings, error
-// sums and finiteness are UNIMPLEMENTED.
+// execution (not of arguments) appears at a later call. Losses, embeddings, error sums and
+// finiteness are UNIMPLEMENTED.
 #pragma once
 
 #include <memory>
@@ -46,6 +46,17 @@ class CudaOps : public Ops {
   Status CastToF32(int64_t n, const void* x, DType type, float* y) override;
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
+
+  Status LayerNorm(int64_t rows, int64_t h, const float* x, const float* weight, const float* bias,
+                   float eps, float* y) override;
+  Status Activate(Activation kind, int64_t n, const float* x, const float* up, float* y) override;
+  Status SoftCap(int64_t n, float cap, float* x) override;
+  Status Scale(int64_t n, float factor, float* x) override;
+  Status RouteTopK(const RouteArgs& args) override;
+  Status GatherRows(int64_t rows, int64_t width, const int32_t* index, int64_t source,
+                    const float* x, float* y) override;
+  Status ScatterAddRows(int64_t rows, int64_t width, const int32_t* index, int64_t target,
+                        const float* factor, const float* x, float* y) override;
 
   LinalgOps& linalg() override { return linalg_; }
   RandomOps& random() override { return random_; }

@@ -39,6 +39,17 @@ class RefOps : public Ops {
   Status CastFromF32(int64_t n, const float* x, DType type, void* y) override;
   StatusOr<bool> AllFinite(int64_t n, const float* x) override;
 
+  Status LayerNorm(int64_t rows, int64_t h, const float* x, const float* weight, const float* bias,
+                   float eps, float* y) override;
+  Status Activate(Activation kind, int64_t n, const float* x, const float* up, float* y) override;
+  Status SoftCap(int64_t n, float cap, float* x) override;
+  Status Scale(int64_t n, float factor, float* x) override;
+  Status RouteTopK(const RouteArgs& args) override;
+  Status GatherRows(int64_t rows, int64_t width, const int32_t* index, int64_t source,
+                    const float* x, float* y) override;
+  Status ScatterAddRows(int64_t rows, int64_t width, const int32_t* index, int64_t target,
+                        const float* factor, const float* x, float* y) override;
+
   LinalgOps& linalg() override { return linalg_; }
   RandomOps& random() override { return random_; }
   SelectOps& select() override { return select_; }

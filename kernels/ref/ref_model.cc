@@ -31,7 +31,7 @@ double LogSumExp(const float* x, int64_t n) {
   return max + std::log(sum);
 }
 
-// One query row of one head, against keys 0..position of its window.
+// One query row of one head, against the keys that it sees: those up to its own position.
 void AttendRow(const AttentionArgs& args, int64_t window, int64_t position, int64_t head,
                std::vector<double>* weights, std::vector<double>* sum) {
   const int64_t q_width = args.heads * args.head_dim, kv_width = args.kv_heads * args.head_dim;
@@ -39,16 +39,19 @@ void AttendRow(const AttentionArgs& args, int64_t window, int64_t position, int6
   const int64_t row = window * args.tokens + position;
   const float* q = args.q + row * q_width + head * args.head_dim;
   double max = -INFINITY;
-  for (int64_t t = 0; t <= position; ++t) {
+  const int64_t first = args.window == 0 ? 0 : std::max<int64_t>(0, position - args.window + 1);
+  for (int64_t t = first; t <= position; ++t) {
     const float* k = args.k + (window * args.tokens + t) * kv_width + kv_at;
     double dot = 0;
     for (int64_t d = 0; d < args.head_dim; ++d) dot += static_cast<double>(q[d]) * k[d];
-    (*weights)[t] = dot * args.scale;
+    dot *= args.scale;
+    if (args.softcap > 0) dot = args.softcap * std::tanh(dot / args.softcap);
+    (*weights)[t] = dot;
     max = std::max(max, (*weights)[t]);
   }
   double total = 0;
   std::fill(sum->begin(), sum->end(), 0.0);
-  for (int64_t t = 0; t <= position; ++t) {
+  for (int64_t t = first; t <= position; ++t) {
     const double weight = std::exp((*weights)[t] - max);
     const float* v = args.v + (window * args.tokens + t) * kv_width + kv_at;
     total += weight;
@@ -95,14 +98,16 @@ Status RefOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* wei
 
 Status RefOps::Rope(const RopeArgs& args) {
   SWAGE_RETURN_IF_ERROR(CheckRope(args));
-  const int64_t half = args.head_dim / 2;
+  const int64_t half = (args.rotary == 0 ? args.head_dim : args.rotary) / 2;
   for (int64_t r = 0; r < args.rows; ++r) {
     for (int64_t i = 0; i < half; ++i) {
       // The angle is an f32 product and cosine and sine are rounded to f32, as the models were
       // trained with.
-      const float angle = static_cast<float>(r % args.tokens) * args.inv_freq[i];
-      const float cosine = static_cast<float>(std::cos(static_cast<double>(angle)));
-      const float forward = static_cast<float>(std::sin(static_cast<double>(angle)));
+      const float angle = static_cast<float>(args.first + r % args.tokens) * args.inv_freq[i];
+      const float cosine =
+          static_cast<float>(std::cos(static_cast<double>(angle))) * args.scale;
+      const float forward =
+          static_cast<float>(std::sin(static_cast<double>(angle))) * args.scale;
       const float sine = args.inverse ? -forward : forward;
       for (int64_t head = 0; head < args.heads; ++head) {
         float* low = args.x + (r * args.heads + head) * args.head_dim + i;

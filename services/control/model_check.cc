@@ -106,10 +106,12 @@ StatusOr<CheckedModel> CheckModel(ArtifactClient* client, const Manifest& manife
                                   "writes safetensors"
                                 : "upload the complete folder");
   }
-  SWAGE_RETURN_IF_ERROR(ValidateModel(model.config, [&](std::string_view tensor) -> const TensorInfo* {
+  const TensorLookup lookup = [&](std::string_view tensor) -> const TensorInfo* {
     const auto it = tensors.find(tensor);
     return it == tensors.end() ? nullptr : &it->second;
-  }));
+  };
+  AdaptNames(lookup, &model.config);
+  SWAGE_RETURN_IF_ERROR(ValidateModel(model.config, lookup));
   model.has_tokenizer = manifest.Find("tokenizer.json") != nullptr;
   return model;
 }

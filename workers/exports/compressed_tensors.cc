@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "base/modelfile/architecture.h"
 #include "workers/exports/config_json.h"
 
 namespace swage {

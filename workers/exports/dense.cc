@@ -1,10 +1,25 @@
 #include "workers/exports/dense.h"
 
+#include <cstring>
+
 #include "workers/exports/config_json.h"
 #include "workers/runtime/buffer.h"
 
 namespace swage {
 namespace {
+
+// Of 16-bit values.
+void Transpose(EncodedTensor* tensor) {
+  const int64_t rows = tensor->shape[0], columns = tensor->shape[1];
+  std::string turned(tensor->bytes.size(), '\0');
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      std::memcpy(&turned[(c * rows + r) * 2], &tensor->bytes[(r * columns + c) * 2], 2);
+    }
+  }
+  tensor->bytes = std::move(turned);
+  tensor->shape = {columns, rows};
+}
 
 class Dense : public Exporter {
  public:
@@ -21,6 +36,7 @@ class Dense : public Exporter {
         plan.module + ".weight", DType::kBF16, {q.out, q.in}, std::string(count * 2, '\0')};
     SWAGE_RETURN_IF_ERROR(
         ops->CastFromF32(count, values.data(), DType::kBF16, tensor.bytes.data()));
+    if (plan.transposed) Transpose(&tensor);
     std::vector<EncodedTensor> tensors;
     tensors.push_back(std::move(tensor));
     return tensors;

@@ -45,7 +45,7 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
   const int64_t count = spec.out * spec.in;
   Buffer<float> weight(count), values(count), decoded(count);
   SWAGE_RETURN_IF_ERROR(
-      job->original->ReadWeight(ops, plan.module, spec.out, spec.in, weight.data()));
+      job->original->ReadWeight(ops, plan.module, spec, weight.data()));
   const LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
   SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
   SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values.data()));
@@ -57,7 +57,7 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
   SWAGE_ASSIGN_OR_RETURN(
       std::unique_ptr<Model> artifact,
       Model::FromParts(job->artifact_config, Overlay({memory, job->original->shared_tensors()})));
-  SWAGE_RETURN_IF_ERROR(artifact->ReadWeight(ops, plan.module, spec.out, spec.in, decoded.data()));
+  SWAGE_RETURN_IF_ERROR(artifact->ReadWeight(ops, plan.module, spec, decoded.data()));
   if (job->exporter->lossless() &&
       std::memcmp(decoded.data(), values.data(), count * sizeof(float)) != 0) {
     return Internal(Cat(plan.module, ": what is stored does not decode to what was computed"));

@@ -18,9 +18,10 @@ std::map<std::string, uint64_t> BytesByClass(const Job& job, const TensorSource&
   }
   const Architecture& row = job.original->architecture();
   const std::vector<std::string> linears = LinearModules(job.original->config());
+  const std::string embedding = TensorName(job.original->config(), row.embedding);
   std::map<std::string, uint64_t> bytes;
   for (const std::string& name : names) {
-    bytes[TensorClass(name, quantized, linears, row.embedding, row.lm_head)] +=
+    bytes[TensorClass(name, quantized, linears, embedding, row.lm_head)] +=
         tensors.Find(name)->bytes.size();
   }
   return bytes;

@@ -6,25 +6,23 @@ namespace swage {
 
 LinearSpec Job::SpecOf(const std::string& module) const {
   const ModelConfig& config = original->config();
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const std::string prefix = BlockPrefix(config, layer);
-    if (!StartsWith(module, prefix)) continue;
-    for (const LinearSpec& spec : original->linears()) {
-      if (module.substr(prefix.size()) == spec.module) return spec;
+  if (const std::optional<int64_t> layer = LayerOf(config, module)) {
+    const std::string within = module.substr(BlockPrefix(config, *layer).size());
+    for (const LinearSpec& spec : BlockLinears(config, *layer)) {
+      if (within == spec.module) return spec;
     }
   }
   SWAGE_CHECK(module == original->architecture().lm_head, "no linear ", module);
-  return original->head_spec();
+  return HeadSpec(config);
 }
 
 std::vector<const LinearPlan*> Job::LinearsOf(int64_t layer) const {
   const ModelConfig& config = original->config();
-  const std::string prefix = BlockPrefix(config, layer);
   std::vector<const LinearPlan*> linears;
   for (const LinearPlan& linear : plan.quantized) {
-    const bool in_blocks = StartsWith(linear.module, original->architecture().block_prefix);
-    const bool outside = !in_blocks && layer == config.layers - 1;
-    if (StartsWith(linear.module, prefix) || outside) linears.push_back(&linear);
+    if (LayerOf(config, linear.module).value_or(config.layers - 1) == layer) {
+      linears.push_back(&linear);
+    }
   }
   return linears;
 }

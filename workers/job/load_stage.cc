@@ -141,8 +141,13 @@ void PlanProgress(Job* job) {
   ProgressModel& progress = job->supervisor.plan();
   const ModelConfig& config = job->original->config();
   double block_weights = 0, bytes = 0;
-  for (const LinearSpec& spec : job->original->linears())
-    block_weights += static_cast<double>(spec.out * spec.in);
+  // Of an average block.
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (const LinearSpec& spec : job->original->linears(layer)) {
+      block_weights +=
+          static_cast<double>(spec.out * spec.in) / static_cast<double>(config.layers);
+    }
+  }
   for (const std::string& name : job->original->tensors().Names()) {
     bytes += static_cast<double>(job->original->tensors().Find(name)->bytes.size());
   }

@@ -34,30 +34,41 @@ double DTypeBytesOf(const ModelConfig& config) { return config.dtype == "float32
 
 struct Weights {
   double quantized = 0, dense = 0;  // elements of linears, by what happens to them
-  double block = 0, head = 0, other = 0;
+  double block = 0;                 // of the largest block
+  double active = 0;                // of all blocks, experts by the part of the tokens they see
+  double head = 0, other = 0;
 };
 
-Weights CountWeights(const Plan& plan, const ModelConfig& config,
-                     const std::vector<LinearShape>& shapes,
+double Elements(const std::vector<TensorShape>& tensors) {
+  double sum = 0;
+  for (const TensorShape& tensor : tensors) {
+    double elements = 1;
+    for (int64_t d : tensor.shape) elements *= static_cast<double>(d);
+    sum += elements;
+  }
+  return sum;
+}
+
+Weights CountWeights(const ModelConfig& config, const std::vector<LinearShape>& shapes,
                      const absl::flat_hash_map<std::string, const LinearPlan*>& plans) {
-  const Architecture* architecture = FindArchitecture(config.architecture);
-  SWAGE_CHECK(architecture != nullptr, "unknown architecture ", config.architecture);
   Weights weights;
-  double linears = 0;
+  std::vector<double> blocks(config.layers);
   for (const LinearShape& shape : shapes) {
     const double elements = static_cast<double>(shape.out) * static_cast<double>(shape.in);
     (plans.contains(shape.module) ? weights.quantized : weights.dense) += elements;
-    linears += elements;
     if (shape.bias) weights.other += static_cast<double>(shape.out);
+    const std::optional<int64_t> layer = LayerOf(config, shape.module);
+    if (!layer) continue;
+    blocks[*layer] += elements;
+    weights.active += elements * shape.share;
   }
-  const double vocabulary = static_cast<double>(config.vocab) * static_cast<double>(config.hidden);
-  const double in_blocks = linears - (config.tie_embeddings ? 0 : vocabulary);
-  weights.block = config.layers > 0 ? in_blocks / static_cast<double>(config.layers) : 0;
-  weights.head = vocabulary;
-  const double norms =
-      static_cast<double>(config.layers) * static_cast<double>(architecture->norms.size()) + 1;
-  weights.other +=
-      vocabulary + norms * static_cast<double>(config.hidden);  // the embedding, and all norms
+  weights.block = *std::max_element(blocks.begin(), blocks.end());
+  weights.head = static_cast<double>(config.vocab) * static_cast<double>(config.embedding_width);
+  // Embeddings, positions and norms.
+  weights.other += Elements(OuterTensors(config));
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    weights.other += Elements(BlockNorms(config, layer));
+  }
   return weights;
 }
 
@@ -90,7 +101,7 @@ double Seconds(const Weights& weights, const ModelConfig& config, double tokens,
   // Two operations a weight and token; attention reads half of the window on average, for scores
   // and for values.
   const double per_token =
-      2 * (weights.block * layers + weights.head) +
+      2 * (weights.active + weights.head) +
       2 * layers * window * static_cast<double>(config.heads * config.head_dim);
   const double forward =
       2 * tokens * per_token / kFlopsPerSecond;  // the original and the compressed model
@@ -104,24 +115,22 @@ double Seconds(const Weights& weights, const ModelConfig& config, double tokens,
 }  // namespace
 
 std::vector<LinearShape> LinearShapes(const ModelConfig& config) {
-  const Architecture* architecture = FindArchitecture(config.architecture);
-  SWAGE_CHECK(architecture != nullptr, "unknown architecture ", config.architecture);
-  const std::vector<LinearSpec> linears = architecture->linears(config);
-  int64_t groups = 0;
-  for (const LinearSpec& linear : linears)
-    groups = std::max<int64_t>(groups, linear.input_group + 1);
   std::vector<LinearShape> shapes;
+  int64_t first_group = 0, groups = 0;
+  const auto add = [&](const std::string& prefix, const LinearSpec& linear) {
+    shapes.push_back({prefix + linear.module, linear.out, linear.in, linear.bias,
+                      first_group + linear.input_group, linear.transposed, linear.fixed,
+                      linear.share});
+    groups = std::max(groups, first_group + linear.input_group + 1);
+  };
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     const std::string prefix = BlockPrefix(config, layer);
-    for (const LinearSpec& linear : linears) {
-      shapes.push_back({prefix + linear.module, linear.out, linear.in, linear.bias,
-                        layer * groups + linear.input_group});
-    }
+    for (const LinearSpec& linear : BlockLinears(config, layer)) add(prefix, linear);
+    first_group = groups;
   }
-  if (!config.tie_embeddings) {
-    shapes.push_back({std::string(architecture->lm_head), config.vocab, config.hidden, false,
-                      config.layers * groups});
-  }
+  for (const LinearSpec& linear : OuterLinears(config)) add("", linear);
+  first_group = groups;
+  if (!config.tie_embeddings) add("", HeadSpec(config));
   return shapes;
 }
 
@@ -129,7 +138,7 @@ Estimate EstimateOf(const Plan& plan, const ModelConfig& config) {
   absl::flat_hash_map<std::string, const LinearPlan*> plans;
   for (const LinearPlan& linear : plan.quantized) plans[linear.module] = &linear;
   const std::vector<LinearShape> shapes = LinearShapes(config);
-  const Weights weights = CountWeights(plan, config, shapes, plans);
+  const Weights weights = CountWeights(config, shapes, plans);
   Estimate estimate;
   double bits = 0;
   uint64_t bytes = static_cast<uint64_t>((weights.dense + weights.other) * DTypeBytesOf(config));

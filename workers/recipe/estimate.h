@@ -13,8 +13,10 @@ struct LinearShape {
   int64_t out = 0, in = 0;
   bool bias = false;
   int64_t input_group = 0;  // linears with the same number, across the model, read the same input
+  bool transposed = false, fixed = false;  // as of LinearSpec
+  double share = 1;                        // of the tokens that pass through it
 };
-// All linears in order of the blocks, then lm_head when it is not tied.
+// All linears in order of the blocks, then those beside them, then lm_head when it is not tied.
 std::vector<LinearShape> LinearShapes(const ModelConfig& config);
 
 // artifact_bytes and bits_per_weight are exact: the bytes of all tensors (without the header of the

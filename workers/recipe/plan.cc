@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/modelfile/architecture.h"
 #include "workers/catalog/catalog.h"
 #include "workers/recipe/estimate.h"
 #include "workers/recipe/recipe.h"
@@ -67,9 +68,11 @@ Status ApplyStep(const RecipeStep& step, const std::vector<LinearShape>& shapes,
   std::vector<std::string> chosen;
   for (const LinearShape& shape : shapes) {
     if (!MatchesAny(step.targets, shape.module) || MatchesAny(step.ignore, shape.module)) continue;
+    if (shape.fixed) continue;
     const QuantScheme& scheme = SchemeOf(step, shape.module);
     SWAGE_RETURN_IF_ERROR(CheckGroup(shape, scheme));
-    if (!plans->emplace(shape.module, LinearPlan{shape.module, scheme, step.activations}).second) {
+    LinearPlan plan{shape.module, scheme, step.activations, shape.transposed};
+    if (!plans->emplace(shape.module, std::move(plan)).second) {
       return InvalidInput("STEPS_OVERLAP", Cat("two steps quantize ", shape.module),
                           "narrow the targets of one of the steps, or ignore the linear there");
     }
@@ -81,7 +84,8 @@ Status ApplyStep(const RecipeStep& step, const std::vector<LinearShape>& shapes,
         Cat("a step with the method '", step.method, "' is left with no linear"),
         modules.size() < names.size()
             ? "lm_head is tied to the embedding and stays as it is; name other targets"
-            : "its ignore list covers all of its targets");
+            : "its ignore list covers all of its targets, or they are routers, which stay as they "
+              "are");
   }
   for (const Override& override : step.overrides) {
     SWAGE_RETURN_IF_ERROR(CheckPatterns("overrides", {override.match}, chosen));
@@ -115,14 +119,33 @@ Status CheckFusedShards(const std::vector<LinearShape>& shapes,
   return absl::OkStatus();
 }
 
+// compressed-tensors knows [out, in] only, and transformers does not look for it in a Conv1D.
+Status CheckExport(const Recipe& recipe, const ModelConfig& config,
+                   const std::map<std::string, LinearPlan>& plans) {
+  if (recipe.export_format != "compressed-tensors") return absl::OkStatus();
+  for (const auto& [module, plan] : plans) {
+    if (!plan.transposed) continue;
+    return InvalidInput("EXPORT_CANNOT_EXPRESS",
+                        Cat(config.architecture, " stores ", module,
+                            " transposed (Conv1D), which compressed-tensors has no words for"),
+                        "write export: dense, which keeps the model's own layout");
+  }
+  return absl::OkStatus();
+}
+
 Status CheckWindow(std::string_view key, const std::optional<TextWindows>& windows,
                    const ModelConfig& config) {
-  if (!windows || config.max_positions <= 0 || windows->window <= config.max_positions)
+  if (!windows || config.max_positions <= 0 || config.rope.type == "dynamic") {
     return absl::OkStatus();
+  }
+  // Learned positions end for good, and the token that begins a window takes one.
+  const bool learned = !ArchitectureOf(config).positions.empty();
+  const int64_t most = config.max_positions - (learned && config.bos_token_id ? 1 : 0);
+  if (windows->window <= most) return absl::OkStatus();
   return InvalidInput("WINDOW_TOO_LONG",
                       Cat("the window of ", key, " is ", windows->window,
                           " tokens, but the model has ", config.max_positions, " positions"),
-                      Cat("use a window of at most ", config.max_positions));
+                      Cat("use a window of at most ", most));
 }
 
 std::vector<std::string> StagesOf(const Recipe& recipe, const ModelConfig& config) {
@@ -163,6 +186,7 @@ StatusOr<Plan> MakePlan(const Recipe& recipe, const ModelConfig& config) {
   for (const RecipeStep& step : recipe.steps)
     SWAGE_RETURN_IF_ERROR(ApplyStep(step, shapes, modules, names, &plans));
   SWAGE_RETURN_IF_ERROR(CheckFusedShards(shapes, plans));
+  SWAGE_RETURN_IF_ERROR(CheckExport(recipe, config, plans));
 
   Plan plan;
   plan.recipe = recipe;

@@ -68,6 +68,7 @@ struct LinearPlan {
   std::string module;  // full name
   QuantScheme weights;
   std::optional<ActivationScheme> activations;
+  bool transposed = false;  // stored [in, out]: Conv1D
 };
 
 struct Estimate {
@@ -87,7 +88,8 @@ struct Plan {
 
 // Matches targets, ignore and overrides; refuses a pattern that matches nothing (PATTERN_MATCHES_NOTHING), a group size
 // that does not divide the inputs (GROUP_DOES_NOT_DIVIDE), fused shards (q/k/v, gate/up) with different schemes
-// (FUSED_SHARDS_DIFFER). lm_head is kept when tied.
+// (FUSED_SHARDS_DIFFER), a linear that the export format has no words for (EXPORT_CANNOT_EXPRESS). lm_head is kept when
+// tied; routers of experts and what else BlockLinears calls fixed always are.
 StatusOr<Plan> MakePlan(const Recipe& recipe, const ModelConfig& config);
 
 // Key of the result cache and of checkpoints: method versions, canonical recipe, input digests.

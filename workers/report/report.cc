@@ -134,7 +134,9 @@ std::string TensorClass(std::string_view name, const std::vector<std::string>& q
   if (module == embedding) return "embedding";
   if (module == head) return "head";
   if (among(linear_modules)) return "linears";
-  return EndsWith(module, "norm") ? "norms" : "other";
+  const std::string_view last = module.substr(module.rfind('.') + 1);  // npos + 1 is 0
+  const bool norm = EndsWith(last, "norm") || StartsWith(last, "ln_");
+  return norm ? "norms" : "other";
 }
 
 std::string ReportJson(const JobReport& report) {

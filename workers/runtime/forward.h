@@ -1,15 +1,18 @@
-// One decoder block of the Llama family, run on rows of hidden states: RMSNorm, rotary causal
-// attention with grouped queries, SwiGLU (Touvron et al. 2023, "LLaMA"; Su et al. 2021, RoFormer;
-// Shazeer 2020, GLU variants).
+// One decoder block, run on rows of hidden states as its row of the architecture table says: norms
+// before, after or around attention and feed-forward; rotary or learned positions; causal attention
+// with grouped queries, sliding windows and soft caps; gated or plain feed-forward, or experts
+// (Vaswani et al. 2017; Shazeer 2020, GLU variants; Fedus et al. 2021, Switch Transformers).
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "workers/runtime/model.h"
+#include "workers/runtime/rope.h"
 
 namespace swage {
 
-// Working memory of one micro-batch, reused from block to block.
+// Working memory of one micro-batch, reused from block to block. `config` must outlive it.
 class Forward {
  public:
   Forward(Ops* ops, const ModelConfig& config);
@@ -31,15 +34,54 @@ class Forward {
     std::string rounded_format;
     bool cast = false;
   };
+  // Rows [begin, begin + count) of a linear: a part of a fused one, or all.
+  struct Part {
+    const Linear* linear = nullptr;
+    int64_t begin = 0, count = 0;
+  };
+  struct FeedParts {  // gate has no linear when the feed-forward is plain
+    Part gate, up, down;
+  };
+
+  Status Multiply(const Part& part, Input* input, float* y);
   Status Multiply(const Linear& linear, Input* input, float* y);
+  Status Normalize(const Norm& norm, int64_t rows, int64_t width, const float* x, float* y);
   Status Attend(const Block& block, int64_t windows, int64_t tokens, float* hidden);
+  Status Project(const Block& block, int64_t rows, Input* input);  // into q_, k_, v_
+  Status Rotate(const Block& block, int64_t rows, int64_t tokens);
   Status FeedForward(const Block& block, int64_t rows, float* hidden);
+  // down(act(gate(x)) * up(x)) into y.
+  Status Feed(const FeedParts& parts, Input* input, float* y);
+  FeedParts PartsOf(const Block& block) const;
+  // Adds the residual, with the norms that stand around it.
+  Status Join(const Block& block, std::string_view before, std::string_view after, int64_t rows,
+              float* hidden);
+
+  // experts.cc: the sum over the chosen experts of x[rows, H] into y.
+  Status RunExperts(const Block& block, int64_t rows, const float* x, float* y);
+  Status RunExpert(const Block& block, int64_t expert, const std::vector<int32_t>& tokens,
+                   const std::vector<float>& weights, int64_t rows, const float* x, float* y);
+  Status RunSharedExpert(const Block& block, int64_t rows, const float* x, float* y);
+  FeedParts ExpertParts(const Block& block, const std::string& prefix) const;
+
+  const RopeTable& RopeFor(bool local, int64_t tokens);
 
   Ops* ops_;
   const ModelConfig& config_;
-  std::vector<float> inv_freq_;
-  Buffer<float> normed_, q_, k_, v_, mixed_, gate_, up_, rounded_;
+  const Architecture& row_;
+  struct Ropes {
+    int64_t tokens = -1;
+    RopeTable table;
+  } global_rope_, local_rope_;
+  Buffer<float> normed_, q_, k_, v_, mixed_, gate_, up_, rounded_, out_;
+  Buffer<float> routed_, gathered_, expert_out_;
+  std::vector<int32_t> chosen_;
+  std::vector<float> weights_;
   Buffer<uint16_t> cast_;
 };
+
+// What the table names is in every loaded block.
+const Linear& LinearOf(const Block& block, std::string_view module);
+const Norm& NormOf(const Block& block, std::string_view name);
 
 }  // namespace swage

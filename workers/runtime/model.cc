@@ -1,10 +1,29 @@
 #include "workers/runtime/model.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "workers/runtime/gguf_model.h"
 #include "workers/runtime/quantized_reader.h"
 
 namespace swage {
+namespace {
+
+// y[columns, rows] of x[rows, columns], by tiles that stay in the cache.
+void Transpose(int64_t rows, int64_t columns, const float* x, float* y) {
+  constexpr int64_t kTile = 32;
+  for (int64_t r = 0; r < rows; r += kTile) {
+    for (int64_t c = 0; c < columns; c += kTile) {
+      for (int64_t i = r; i < std::min(rows, r + kTile); ++i) {
+        for (int64_t j = c; j < std::min(columns, c + kTile); ++j) {
+          y[j * rows + i] = x[i * columns + j];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
 
 StatusOr<std::unique_ptr<Model>> Model::Open(Env* env, const std::string& dir) {
   SWAGE_ASSIGN_OR_RETURN(const std::optional<std::string> gguf_path, FindGguf(env, dir));
@@ -31,34 +50,33 @@ StatusOr<std::unique_ptr<Model>> Model::FromParts(ModelConfig config,
                         Cat("architecture ", config.architecture, " is not known"));
   }
   SWAGE_ASSIGN_OR_RETURN(model->quantization_, QuantizationConfig::Parse(config.quantization_json));
-  if (model->quantization_.empty()) {
-    SWAGE_RETURN_IF_ERROR(ValidateModel(config, [&](std::string_view name) {
-      return tensors->Info(name);
-    }));
-  }
-  model->linears_ = model->architecture_->linears(config);
+  const TensorLookup lookup = [&](std::string_view name) { return tensors->Info(name); };
+  AdaptNames(lookup, &config);
+  if (model->quantization_.empty()) SWAGE_RETURN_IF_ERROR(ValidateModel(config, lookup));
   model->config_ = std::move(config);
   model->tensors_ = std::move(tensors);
   return model;
 }
 
-LinearSpec Model::head_spec() const {
-  LinearSpec spec;
-  spec.module = config_.tie_embeddings ? architecture_->embedding : architecture_->lm_head;
-  spec.out = config_.vocab;
-  spec.in = config_.hidden;
-  return spec;
-}
-
-Status Model::ReadWeight(Ops* ops, const std::string& module, int64_t out, int64_t in,
+Status Model::ReadWeight(Ops* ops, const std::string& module, const LinearSpec& spec,
                          float* w) const {
-  if (const LinearScheme* scheme = quantization_.SchemeOf(module); scheme != nullptr) {
+  const int64_t out = spec.out, in = spec.in;
+  if (const LinearScheme* scheme = quantization_.SchemeOf(module);
+      scheme != nullptr && !spec.fixed) {
     SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
                            ReadQuantizedLinear(ops, *tensors_, module, *scheme, out, in));
     return ops->Dequantize(q.Args(), w);
   }
-  SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, module + ".weight", {out, in}));
-  return ReadF32(ops, view, 0, out * in, w);
+  const std::string name = module + ".weight";
+  if (!spec.transposed) {
+    SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, name, {out, in}));
+    return ReadF32(ops, view, 0, out * in, w);
+  }
+  SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, name, {in, out}));
+  Buffer<float> stored(out * in);
+  SWAGE_RETURN_IF_ERROR(ReadF32(ops, view, 0, out * in, stored.data()));
+  Transpose(in, out, stored.data(), w);
+  return absl::OkStatus();
 }
 
 StatusOr<Buffer<float>> Model::LoadVector(Ops* ops, const std::string& name, int64_t size) const {
@@ -74,8 +92,9 @@ StatusOr<Linear> Model::LoadLinear(Ops* ops, const std::string& module, const Li
   linear.out = spec.out;
   linear.in = spec.in;
   // A tied head is the embedding: never quantized as a linear.
-  const bool embedding = module == architecture_->embedding;
-  const LinearScheme* scheme = embedding ? nullptr : quantization_.SchemeOf(module);
+  const bool embedding = module == TensorName(config_, architecture_->embedding);
+  const LinearScheme* scheme =
+      embedding || spec.fixed ? nullptr : quantization_.SchemeOf(module);
   if (scheme != nullptr) linear.activations = scheme->activations;
   linear.f32.Resize(spec.out * spec.in);
   if (embedding) {
@@ -83,7 +102,7 @@ StatusOr<Linear> Model::LoadLinear(Ops* ops, const std::string& module, const Li
                            FindTensor(*tensors_, module + ".weight", {spec.out, spec.in}));
     SWAGE_RETURN_IF_ERROR(ReadF32(ops, view, 0, spec.out * spec.in, linear.f32.data()));
   } else {
-    SWAGE_RETURN_IF_ERROR(ReadWeight(ops, module, spec.out, spec.in, linear.f32.data()));
+    SWAGE_RETURN_IF_ERROR(ReadWeight(ops, module, spec, linear.f32.data()));
   }
   if (compute == Compute::kBF16) {
     linear.bf16.Resize(spec.out * spec.in);
@@ -97,33 +116,96 @@ StatusOr<Linear> Model::LoadLinear(Ops* ops, const std::string& module, const Li
   return linear;
 }
 
+StatusOr<Norm> Model::LoadNorm(Ops* ops, const std::string& module, int64_t width) const {
+  Norm norm;
+  if (!config_.norm_affine) return norm;
+  SWAGE_ASSIGN_OR_RETURN(norm.weight, LoadVector(ops, module + ".weight", width));
+  if (architecture_->norm == NormKind::kRmsPlusOne) {
+    for (int64_t i = 0; i < width; ++i) norm.weight.data()[i] += 1.0f;
+  }
+  if (architecture_->norm == NormKind::kLayer) {
+    SWAGE_ASSIGN_OR_RETURN(norm.bias, LoadVector(ops, module + ".bias", width));
+  }
+  return norm;
+}
+
 StatusOr<Block> Model::LoadBlock(Ops* ops, int64_t layer, Compute compute) const {
   Block block;
+  block.layer = layer;
   const std::string prefix = BlockPrefix(config_, layer);
-  for (const LinearSpec& spec : linears_) {
+  for (const LinearSpec& spec : linears(layer)) {
     SWAGE_ASSIGN_OR_RETURN(block.linears[spec.module],
                            LoadLinear(ops, prefix + spec.module, spec, compute));
   }
-  for (std::string_view norm : architecture_->norms) {
+  const Architecture& row = *architecture_;
+  for (std::string_view norm :
+       {row.attention_norm, row.attention_post_norm, row.ffn_norm, row.ffn_post_norm}) {
+    if (norm.empty()) continue;
     SWAGE_ASSIGN_OR_RETURN(block.norms[std::string(norm)],
-                           LoadVector(ops, Cat(prefix, norm, ".weight"), config_.hidden));
+                           LoadNorm(ops, Cat(prefix, norm), config_.hidden));
+  }
+  for (std::string_view norm : {row.q_norm, row.k_norm}) {
+    if (norm.empty()) continue;
+    SWAGE_ASSIGN_OR_RETURN(block.norms[std::string(norm)],
+                           LoadNorm(ops, Cat(prefix, norm), config_.head_dim));
   }
   return block;
 }
 
 StatusOr<Head> Model::LoadHead(Ops* ops, Compute compute) const {
   Head head;
-  SWAGE_ASSIGN_OR_RETURN(
-      head.norm, LoadVector(ops, Cat(architecture_->final_norm, ".weight"), config_.hidden));
-  const LinearSpec spec = head_spec();
+  if (config_.final_norm) {
+    SWAGE_ASSIGN_OR_RETURN(head.norm, LoadNorm(ops, TensorName(config_, architecture_->final_norm),
+                                               config_.hidden));
+  }
+  for (const LinearSpec& spec : OuterLinears(config_)) {
+    if (spec.module != architecture_->project_out) continue;
+    SWAGE_ASSIGN_OR_RETURN(head.project, LoadLinear(ops, spec.module, spec, compute));
+  }
+  const LinearSpec spec = HeadSpec(config_);
   SWAGE_ASSIGN_OR_RETURN(head.linear, LoadLinear(ops, spec.module, spec, compute));
   return head;
 }
 
-Status Model::Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const {
-  const std::string name = Cat(architecture_->embedding, ".weight");
-  SWAGE_ASSIGN_OR_RETURN(TensorView table,
-                         FindTensor(*tensors_, name, {config_.vocab, config_.hidden}));
+Status Model::ReadRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
+                       const std::vector<int32_t>& ids, float* y) const {
+  SWAGE_ASSIGN_OR_RETURN(TensorView table, FindTensor(*tensors_, name, {entries, width}));
+  const int64_t rows = static_cast<int64_t>(ids.size());
+  const DType type = table.info->dtype;
+  const bool aligned = reinterpret_cast<uintptr_t>(table.bytes.data()) % DTypeBytes(type) == 0;
+  if (aligned && (type == DType::kF32 || type == DType::kBF16)) {
+    return ops->Embed(rows, width, entries, ids.data(), table.bytes.data(), type, y);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    SWAGE_RETURN_IF_ERROR(ReadF32(ops, table, ids[r] * width, width, y + r * width));
+  }
+  return absl::OkStatus();
+}
+
+Status Model::AddPositions(Ops* ops, int64_t windows, int64_t tokens, float* y) const {
+  if (tokens > config_.max_positions) {
+    return InvalidInput("POSITIONS_EXCEEDED",
+                        Cat("a window of ", tokens, " tokens, but the model has learned ",
+                            config_.max_positions, " positions"),
+                        Cat("use windows of at most ", config_.max_positions,
+                            " tokens, the one that begins them included"));
+  }
+  const int64_t offset = architecture_->position_offset, h = config_.hidden;
+  std::vector<int32_t> places(tokens);
+  for (int64_t t = 0; t < tokens; ++t) places[t] = static_cast<int32_t>(t + offset);
+  Buffer<float> rows(tokens * h);
+  const std::string name = Cat(TensorName(config_, architecture_->positions), ".weight");
+  SWAGE_RETURN_IF_ERROR(
+      ReadRows(ops, name, config_.max_positions + offset, h, places, rows.data()));
+  for (int64_t w = 0; w < windows; ++w) {
+    SWAGE_RETURN_IF_ERROR(ops->Add(tokens * h, rows.data(), y + w * tokens * h));
+  }
+  return absl::OkStatus();
+}
+
+Status Model::Embed(Ops* ops, int64_t windows, int64_t tokens, const int32_t* ids,
+                    float* y) const {
+  const int64_t rows = windows * tokens, width = config_.embedding_width;
   for (int64_t r = 0; r < rows; ++r) {
     if (ids[r] < 0 || ids[r] >= config_.vocab) {
       return InvalidInput(
@@ -132,21 +214,32 @@ Status Model::Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const 
           "check that tokenizer.json belongs to this model");
     }
   }
-  const DType type = table.info->dtype;
-  const bool aligned = reinterpret_cast<uintptr_t>(table.bytes.data()) % DTypeBytes(type) == 0;
-  if (aligned && (type == DType::kF32 || type == DType::kBF16)) {
-    return ops->Embed(rows, config_.hidden, config_.vocab, ids, table.bytes.data(), type, y);
-  }
-  for (int64_t r = 0; r < rows; ++r) {
+  const std::vector<int32_t> list(ids, ids + rows);
+  const std::string name = Cat(TensorName(config_, architecture_->embedding), ".weight");
+  const bool narrow = width != config_.hidden;
+  Buffer<float> before(narrow ? rows * width : 0);
+  float* embedded = narrow ? before.data() : y;
+  SWAGE_RETURN_IF_ERROR(ReadRows(ops, name, config_.vocab, width, list, embedded));
+  if (config_.embedding_scale != 1) {
     SWAGE_RETURN_IF_ERROR(
-        ReadF32(ops, table, ids[r] * config_.hidden, config_.hidden, y + r * config_.hidden));
+        ops->Scale(rows * width, static_cast<float>(config_.embedding_scale), embedded));
   }
-  return absl::OkStatus();
+  for (const LinearSpec& spec : OuterLinears(config_)) {
+    if (spec.module != architecture_->project_in) continue;
+    SWAGE_ASSIGN_OR_RETURN(Linear project, LoadLinear(ops, spec.module, spec, Compute::kF32));
+    GemmArgs gemm{rows, spec.out, spec.in};
+    gemm.a = embedded;
+    gemm.b = project.f32.data();
+    gemm.c = y;
+    SWAGE_RETURN_IF_ERROR(ops->Gemm(gemm));
+  }
+  return architecture_->positions.empty() ? absl::OkStatus()
+                                          : AddPositions(ops, windows, tokens, y);
 }
 
 void Model::ReleaseBlock(int64_t layer) const {
   const std::string prefix = BlockPrefix(config_, layer);
-  for (const LinearSpec& spec : linears_) {
+  for (const LinearSpec& spec : linears(layer)) {
     for (const char* suffix : {".weight", ".weight_packed", ".weight_scale"}) {
       tensors_->DontNeed(Cat(prefix, spec.module, suffix));
     }

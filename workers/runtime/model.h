@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "base/modelfile/model_config.h"
+#include "base/modelfile/architecture.h"
 #include "workers/runtime/buffer.h"
 #include "workers/runtime/quantization_config.h"
 #include "workers/runtime/quantized_linear.h"
@@ -31,14 +31,20 @@ struct Linear {
   std::string activations;  // "" or the format to which each input row is rounded first
 };
 
+struct Norm {
+  Buffer<float> weight, bias;  // empty: 1 and 0
+};
+
 struct Block {
-  std::map<std::string, Linear, std::less<>>
-      linears;  // by module within the block: "self_attn.q_proj"
-  std::map<std::string, Buffer<float>, std::less<>> norms;  // "input_layernorm"
+  int64_t layer = 0;
+  // By module within the block: "self_attn.q_proj", "input_layernorm".
+  std::map<std::string, Linear, std::less<>> linears;
+  std::map<std::string, Norm, std::less<>> norms;
 };
 
 struct Head {
-  Buffer<float> norm;
+  Norm norm;       // as it stands when the configuration has a final norm
+  Linear project;  // of out 0: there is none
   Linear linear;
 };
 
@@ -55,17 +61,16 @@ class Model {
   const TensorSource& tensors() const { return *tensors_; }
   std::shared_ptr<TensorSource> shared_tensors() const { return tensors_; }
   const QuantizationConfig& quantization() const { return quantization_; }
-  // Linears of one block, and lm_head.
-  const std::vector<LinearSpec>& linears() const { return linears_; }
-  LinearSpec head_spec() const;
+  std::vector<LinearSpec> linears(int64_t layer) const { return BlockLinears(config_, layer); }
 
   StatusOr<Block> LoadBlock(Ops* ops, int64_t layer, Compute compute) const;
   StatusOr<Head> LoadHead(Ops* ops, Compute compute) const;
-  // y[rows, hidden] in f32.
-  Status Embed(Ops* ops, int64_t rows, const int32_t* ids, float* y) const;
-  // The effective f32 weight [out, in] of one linear, dequantized if need be. `module` is the full
-  // name.
-  Status ReadWeight(Ops* ops, const std::string& module, int64_t out, int64_t in, float* w) const;
+  // y[windows * tokens, hidden] in f32: what the first block reads. Errors: TOKEN_OUT_OF_RANGE,
+  // POSITIONS_EXCEEDED (learned positions end).
+  Status Embed(Ops* ops, int64_t windows, int64_t tokens, const int32_t* ids, float* y) const;
+  // The effective f32 weight [out, in] of one linear, dequantized and transposed if need be.
+  // `module` is the full name; out, in and transposed of `spec` count.
+  Status ReadWeight(Ops* ops, const std::string& module, const LinearSpec& spec, float* w) const;
   // Advice to the kernel that a block's pages are not needed for now.
   void ReleaseBlock(int64_t layer) const;
 
@@ -74,12 +79,16 @@ class Model {
   StatusOr<Linear> LoadLinear(Ops* ops, const std::string& module, const LinearSpec& spec,
                               Compute compute) const;
   StatusOr<Buffer<float>> LoadVector(Ops* ops, const std::string& name, int64_t size) const;
+  StatusOr<Norm> LoadNorm(Ops* ops, const std::string& module, int64_t width) const;
+  // Rows `ids` of the table [entries, width]; ids are checked.
+  Status ReadRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
+                  const std::vector<int32_t>& ids, float* y) const;
+  Status AddPositions(Ops* ops, int64_t windows, int64_t tokens, float* y) const;
 
   ModelConfig config_;
   const Architecture* architecture_ = nullptr;
   std::shared_ptr<TensorSource> tensors_;
   QuantizationConfig quantization_;
-  std::vector<LinearSpec> linears_;
 };
 
 }  // namespace swage

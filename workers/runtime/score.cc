@@ -44,7 +44,7 @@ Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windo
                  Compute compute, Meter* meter, Buffer<float>* hidden) {
   const ModelConfig& config = model.config();
   hidden->Resize(windows * tokens * config.hidden);
-  SWAGE_RETURN_IF_ERROR(model.Embed(ops, windows * tokens, ids, hidden->data()));
+  SWAGE_RETURN_IF_ERROR(model.Embed(ops, windows, tokens, ids, hidden->data()));
   Forward forward(ops, config);
   const int64_t batch = WindowsPerMicroBatch(config, tokens);
   for (int64_t layer = 0; layer < config.layers; ++layer) {

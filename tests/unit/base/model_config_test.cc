@@ -45,7 +45,7 @@ TEST(ModelConfig, ReadsTheSampleModel) {
   EXPECT_EQ(config->head_dim, 64);
   EXPECT_EQ(config->vocab, 4096);
   EXPECT_EQ(config->max_positions, 1024);
-  EXPECT_EQ(config->rms_norm_eps, 1e-5);
+  EXPECT_EQ(config->norm_eps, 1e-5);
   EXPECT_TRUE(config->tie_embeddings);
   EXPECT_EQ(config->dtype, "bfloat16");
   EXPECT_EQ(config->rope.theta, 10000.0);
@@ -60,7 +60,7 @@ TEST(ModelConfig, FillsInWhatTransformersFillsIn) {
   EXPECT_EQ(config.kv_heads, 4);
   EXPECT_EQ(config.head_dim, 16);
   EXPECT_EQ(config.max_positions, 2048);
-  EXPECT_EQ(config.rms_norm_eps, 1e-6);
+  EXPECT_EQ(config.norm_eps, 1e-6);
   EXPECT_FALSE(config.tie_embeddings);
   EXPECT_EQ(config.rope.theta, 10000.0);
   EXPECT_EQ(config.bos_token_id, 1);
@@ -74,8 +74,10 @@ TEST(ModelConfig, TokenIdsMayBeAnIntAListOrNull) {
   EXPECT_EQ(Parse(config).bos_token_id, std::nullopt);
   EXPECT_EQ(Parse(config).eos_token_id, 7);
   EXPECT_EQ(ReasonWith("eos_token_id", json::array()), "OK");
-  EXPECT_EQ(ReasonWith("bos_token_id", 100), "CONFIG_FIELD_RANGE");  // vocab_size is 100
-  EXPECT_EQ(ReasonWith("bos_token_id", -1), "CONFIG_FIELD_RANGE");
+  config["bos_token_id"] = 100;  // vocab_size is 100: a default that nobody changed
+  EXPECT_EQ(Parse(config).bos_token_id, std::nullopt);
+  EXPECT_EQ(ReasonWith("bos_token_id", -1), "OK");  // none, as some write it
+  EXPECT_EQ(ReasonWith("bos_token_id", -2), "CONFIG_FIELD_RANGE");
   EXPECT_EQ(ReasonWith("bos_token_id", "x"), "CONFIG_FIELD_RANGE");
 }
 
@@ -89,11 +91,15 @@ TEST(ModelConfig, ReadsBothFormsOfRope) {
   EXPECT_EQ(Parse(new_form).rope.theta, 250000.0);
 }
 
-TEST(ModelConfig, OtherRopesAreAClearError) {
+TEST(ModelConfig, UnknownRopesAreAClearError) {
   for (const char* type_key : {"type", "rope_type"}) {
-    EXPECT_EQ(ReasonWith("rope_scaling", {{type_key, "yarn"}, {"factor", 4.0}}), "UNSUPPORTED_ROPE");
-    EXPECT_EQ(ReasonWith("rope_parameters", {{type_key, "llama3"}}), "UNSUPPORTED_ROPE");
+    EXPECT_EQ(ReasonWith("rope_scaling", {{type_key, "yarm"}, {"factor", 4.0}}), "UNSUPPORTED_ROPE");
+    EXPECT_EQ(ReasonWith("rope_parameters", {{type_key, "llama3"}}), "CONFIG_FIELD_MISSING");
+    EXPECT_EQ(ReasonWith("rope_parameters", {{type_key, "linear"}, {"factor", 0.5}}), "CONFIG_FIELD_RANGE");
   }
+  json config = Minimal();
+  config["rope_scaling"] = {{"rope_type", "yarm"}};
+  EXPECT_NE(MessageOf(ParseModelConfig(config.dump()).status()).find("nearest it has is 'yarn'"), std::string::npos);
   EXPECT_EQ(ReasonWith("rope_parameters", {{"partial_rotary_factor", 0.5}}), "UNSUPPORTED_ROPE");
   EXPECT_EQ(ReasonWith("rope_scaling", "linear"), "CONFIG_FIELD_RANGE");
 }
@@ -139,7 +145,10 @@ TEST(ModelConfig, UnknownArchitecturesListTheKnown) {
   EXPECT_EQ(ReasonOf(status), "UNKNOWN_ARCHITECTURE");
   EXPECT_NE(NextStepOf(status).find("LlamaForCausalLM"), std::string::npos);
   EXPECT_EQ(ReasonWith("architectures", json::array()), "CONFIG_FIELD_RANGE");
-  EXPECT_EQ(ReasonWith("hidden_act", "gelu"), "UNSUPPORTED_ACTIVATION");
+  EXPECT_EQ(ReasonWith("hidden_act", "mish"), "UNSUPPORTED_ACTIVATION");
+  EXPECT_EQ(ReasonWith("hidden_act", "gelu"), "OK");
+  config["architectures"] = {"Gemma3ForConditionalGeneration"};
+  EXPECT_NE(MessageOf(ParseModelConfig(config.dump()).status()).find("'Gemma3ForCausalLM'"), std::string::npos);
 }
 
 TEST(ModelConfig, BrokenTextsAreNotJson) {
@@ -156,13 +165,11 @@ std::map<std::string, TensorInfo> TensorsOf(const ModelConfig& config) {
   const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
     tensors[name] = {.name = name, .dtype = DType::kBF16, .shape = std::move(shape)};
   };
-  const Architecture& row = *FindArchitecture(config.architecture);
-  add(Cat(row.embedding, ".weight"), {config.vocab, config.hidden});
-  add(Cat(row.final_norm, ".weight"), {config.hidden});
-  if (!config.tie_embeddings) add(Cat(row.lm_head, ".weight"), {config.vocab, config.hidden});
+  for (const TensorShape& tensor : OuterTensors(config)) add(tensor.name, tensor.shape);
+  if (!config.tie_embeddings) add("lm_head.weight", {config.vocab, config.hidden});
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const auto norm : row.norms) add(Cat(BlockPrefix(config, layer), norm, ".weight"), {config.hidden});
-    for (const LinearSpec& linear : row.linears(config)) {
+    for (const TensorShape& norm : BlockNorms(config, layer)) add(norm.name, norm.shape);
+    for (const LinearSpec& linear : BlockLinears(config, layer)) {
       add(Cat(BlockPrefix(config, layer), linear.module, ".weight"), {linear.out, linear.in});
       if (linear.bias) add(Cat(BlockPrefix(config, layer), linear.module, ".bias"), {linear.out});
     }
@@ -231,12 +238,11 @@ TEST(Architectures, LinearModulesAreCompleteAndGrouped) {
   config.tie_embeddings = true;
   EXPECT_EQ(LinearModules(config).size(), 14u);
   std::map<int, std::set<int64_t>> inputs;  // linears that share an input have the same width of it
-  for (const LinearSpec& linear : FindArchitecture("LlamaForCausalLM")->linears(config)) {
+  for (const LinearSpec& linear : BlockLinears(config, 0)) {
     inputs[linear.input_group].insert(linear.in);
   }
   EXPECT_EQ(inputs.size(), 4u);
   for (const auto& [group, widths] : inputs) EXPECT_EQ(widths.size(), 1u) << group;
-  EXPECT_EQ(FindArchitecture("llama"), nullptr);
 }
 
 }  // namespace

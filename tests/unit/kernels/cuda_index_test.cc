@@ -2,6 +2,7 @@
 // exactly once.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <vector>
 
 #include "kernels/cuda/index.h"
@@ -66,6 +67,40 @@ TEST(CudaIndexTest, ThreadsPackTheRowsOfTheReference) {
       EXPECT_EQ(UnpackedCode(words.data() + i / n * width, bits, i % n), codes[i]);
     }
   }
+}
+
+TEST(CudaIndexTest, RopePairsCoverEveryTurningChannelOnce) {
+  const int64_t rows = 3, heads = 2, half = 3, head_dim = 8;
+  std::set<int64_t> seen;
+  for (int64_t i = 0; i < rows * heads * half; ++i) {
+    const cuda::RopePlace place = cuda::RopePlaceOf(i, half, heads, head_dim);
+    EXPECT_EQ(place.element / (heads * head_dim), place.row);
+    EXPECT_EQ(place.element % head_dim, place.pair);
+    EXPECT_LT(place.pair, half);
+    EXPECT_TRUE(seen.insert(place.element).second);
+    EXPECT_TRUE(seen.insert(place.element + half).second);
+  }
+}
+
+TEST(CudaIndexTest, QueriesKnowTheirWindowPositionAndKeys) {
+  const cuda::QueryPlace place = cuda::QueryPlaceOf((7 * 2 + 1) * 6 + 4, 7, 6, 2);
+  EXPECT_EQ(place.window, 2);
+  EXPECT_EQ(place.position, 1);
+  EXPECT_EQ(place.kv_head, 1);
+  EXPECT_EQ(cuda::FirstVisibleKey(9, 0), 0);
+  EXPECT_EQ(cuda::FirstVisibleKey(9, 10), 0);
+  EXPECT_EQ(cuda::FirstVisibleKey(9, 9), 1);
+  EXPECT_EQ(cuda::FirstVisibleKey(9, 1), 9);
+}
+
+TEST(CudaIndexTest, NextLargestTakesTheFirstOfEqualOnes) {
+  const float logits[] = {1, 3, 3, -2};
+  int32_t chosen[4];
+  for (int64_t i = 0; i < 4; ++i) chosen[i] = cuda::NextLargest(logits, 4, chosen, i);
+  EXPECT_EQ(chosen[0], 1);
+  EXPECT_EQ(chosen[1], 2);
+  EXPECT_EQ(chosen[2], 0);
+  EXPECT_EQ(chosen[3], 3);
 }
 
 }  // namespace

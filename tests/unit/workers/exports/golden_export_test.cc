@@ -50,7 +50,7 @@ class GoldenExport : public testing::TestWithParam<const char*> {
   StatusOr<std::vector<EncodedTensor>> Encode(const LinearPlan& plan, const LinearSpec& spec) {
     std::vector<float> weight(spec.out * spec.in);
     SWAGE_RETURN_IF_ERROR(
-        model_->ReadWeight(ops_.get(), plan.module, spec.out, spec.in, weight.data()));
+        model_->ReadWeight(ops_.get(), plan.module, spec, weight.data()));
     const std::map<std::string, std::string> options;
     const LinearTask task{&plan, &options, spec.out, spec.in, weight.data()};
     SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
@@ -65,7 +65,7 @@ class GoldenExport : public testing::TestWithParam<const char*> {
 
 TEST_P(GoldenExport, TensorsAreByteEqual) {
   size_t compared = 0;
-  for (const LinearSpec& spec : model_->linears()) {
+  for (const LinearSpec& spec : model_->linears(0)) {
     const std::string module = Cat("model.layers.0.", spec.module);
     if (!golden_["tensors"].contains(module + ".weight_scale")) continue;
     auto tensors = Encode(PlanOf(module, golden_), spec);
