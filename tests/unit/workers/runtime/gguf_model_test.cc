@@ -138,7 +138,7 @@ TEST_F(GgufModelTest, OpensLikeAFolder) {
     EXPECT_EQ(config.head_dim, 16);
     EXPECT_EQ(config.kv_heads, 1);
     EXPECT_EQ(config.vocab, 8);
-    EXPECT_EQ(config.rms_norm_eps, 1e-5);
+    EXPECT_EQ(config.norm_eps, 1e-5);
     EXPECT_EQ(config.rope.theta, 500000);
     EXPECT_TRUE(config.tie_embeddings);
     EXPECT_EQ(config.bos_token_id, 1);
