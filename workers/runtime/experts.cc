@@ -33,6 +33,7 @@ Status Forward::RunExpert(const Block& block, int64_t expert, const std::vector<
   SWAGE_RETURN_IF_ERROR(ops_->GatherRows(count, h, tokens.data(), rows, x, gathered_.data()));
   std::fill(gathered_.data() + count * h, gathered_.data() + padded * h, 0.0f);
   Input input{gathered_.data(), padded, h};
+  input.observed_rows = count;
   const FeedParts parts = ExpertParts(block, Cat(row_.experts, expert, "."));
   SWAGE_RETURN_IF_ERROR(Feed(parts, &input, expert_out_.data()));
   return ops_->ScatterAddRows(count, h, tokens.data(), rows, weights.data(), expert_out_.data(),

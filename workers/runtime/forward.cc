@@ -60,6 +60,11 @@ Status Forward::Multiply(const Part& part, Input* input, float* y) {
   const Linear& linear = *part.linear;
   const float* x = input->x;
   const int64_t count = input->rows * input->width;
+  if (observer_ != nullptr && part.begin == 0) {  // a fused linear once, with its first part
+    if (input->step < 0) input->step = steps_++;
+    const int64_t rows = input->observed_rows < 0 ? input->rows : input->observed_rows;
+    SWAGE_RETURN_IF_ERROR(observer_->SeeInput(linear, input->step, rows, input->width, x));
+  }
   if (!linear.activations.empty()) {
     if (input->rounded_format != linear.activations) {
       rounded_.Resize(count);
@@ -180,6 +185,9 @@ Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, floa
   }
   SWAGE_RETURN_IF_ERROR(Project(block, rows, &input));
   SWAGE_RETURN_IF_ERROR(Rotate(block, rows, tokens));
+  if (observer_ != nullptr) {
+    SWAGE_RETURN_IF_ERROR(observer_->SeeKeysAndValues(rows, config_.kv_heads * d, k_.data(), v_.data()));
+  }
   mixed_.Resize(rows * q_width);
   AttentionArgs attention;
   attention.windows = windows;
@@ -240,6 +248,7 @@ Status Forward::Feed(const FeedParts& parts, Input* input, float* y) {
     SWAGE_RETURN_IF_ERROR(ops_->Activate(OpOf(kind), n, up_.data(), nullptr, up_.data()));
   }
   Input wide{activated, rows, width};
+  wide.observed_rows = input->observed_rows;
   return Multiply(parts.down, &wide, y);
 }
 
@@ -262,6 +271,7 @@ Status Forward::FeedForward(const Block& block, int64_t rows, float* hidden) {
 }
 
 Status Forward::RunBlock(const Block& block, int64_t windows, int64_t tokens, float* hidden) {
+  steps_ = 0;
   SWAGE_RETURN_IF_ERROR(Attend(block, windows, tokens, hidden));
   return FeedForward(block, windows * tokens, hidden);
 }

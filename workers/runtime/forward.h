@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "workers/runtime/model.h"
+#include "workers/runtime/observer.h"
 #include "workers/runtime/rope.h"
 
 namespace swage {
@@ -16,6 +17,9 @@ namespace swage {
 class Forward {
  public:
   Forward(Ops* ops, const ModelConfig& config);
+
+  // Shows it the inside of every block from here on; null: nobody looks. Must outlive its use.
+  void Observe(ForwardObserver* observer) { observer_ = observer; }
 
   // hidden[windows * tokens, H], in place. Rows of a window are consecutive; positions start at 0
   // in each.
@@ -33,6 +37,8 @@ class Forward {
     int64_t rows = 0, width = 0;
     std::string rounded_format;
     bool cast = false;
+    int64_t observed_rows = -1;  // the first so many are real, those behind are padding; -1: all
+    int64_t step = -1;           // told to the observer; -1: not yet
   };
   // Rows [begin, begin + count) of a linear: a part of a fused one, or all.
   struct Part {
@@ -69,6 +75,8 @@ class Forward {
   Ops* ops_;
   const ModelConfig& config_;
   const Architecture& row_;
+  ForwardObserver* observer_ = nullptr;
+  int64_t steps_ = 0;
   struct Ropes {
     int64_t tokens = -1;
     RopeTable table;

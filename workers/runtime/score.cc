@@ -10,11 +10,6 @@ constexpr int64_t kWorkingBytes = 128 << 20;  // of one micro-batch
 constexpr int64_t kLogitsBytes = 32 << 20;    // one chunk of logits
 constexpr int64_t kMicroBatchRows = 4160;     // more rows do not make the products faster
 
-int64_t WindowsPerMicroBatch(const ModelConfig& config, int64_t tokens) {
-  const int64_t rows = std::min(kWorkingBytes / Forward::BytesPerRow(config), kMicroBatchRows);
-  return std::max<int64_t>(1, rows / tokens);
-}
-
 int64_t WindowsPerPass(const ModelConfig& config, int64_t tokens) {
   return std::max<int64_t>(1, kHiddenBytes / (tokens * config.hidden * 4));
 }
@@ -206,6 +201,11 @@ Status RunLogits(Ops* ops, const Model& model, const std::vector<int32_t>& ids, 
     SWAGE_RETURN_IF_ERROR(meter.Step(static_cast<double>(now)));
   }
   return absl::OkStatus();
+}
+
+int64_t WindowsPerMicroBatch(const ModelConfig& config, int64_t tokens) {
+  const int64_t rows = std::min(kWorkingBytes / Forward::BytesPerRow(config), kMicroBatchRows);
+  return std::max<int64_t>(1, rows / tokens);
 }
 
 std::string BatchingClass(const ModelConfig& config, int64_t window_tokens) {
