@@ -19,6 +19,7 @@ namespace swage {
 // of bf16 values are exact in f32; sums of at most `chunk` rows are made in f32, then scaled and
 // added to h, so that the error does not grow with the number of tokens
 // (reference/quantize-prune.md 6.3). Scale factors belong into alpha: in a bf16 x they would round.
+// The CPU keeps a transposed chunk, min(rows, chunk) * n values, for the next call.
 struct SyrkArgs {
   int64_t rows = 0, n = 0;
   const void* x = nullptr;

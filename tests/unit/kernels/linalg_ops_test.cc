@@ -86,6 +86,8 @@ TEST_P(LinalgOpsTest, SyrkAddsToTheUpperTriangleOnly) {
                           {200, 150, 64}, {24, 513, 64}}) {
     for (const DType x_type : {DType::kF32, DType::kBF16}) {
       for (const DType h_type : {DType::kF32, DType::kF64}) {
+        // The type of the sums matters little to the rest, and products take long to prepare.
+        if (h_type == DType::kF64 && u.n != 65) continue;
         SCOPED_TRACE(testing::Message() << u.rows << " x " << u.n << " " << DTypeName(x_type)
                                         << " into " << DTypeName(h_type));
         std::vector<float> x = Gaussians(u.rows * u.n, u.n);
