@@ -1,9 +1,11 @@
 #include "workers/runtime/gguf_config.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <numbers>
 
+#include "base/limits.h"
 #include "base/text.h"
 #include "kernels/numeric/gguf_blocks.h"
 #include "nlohmann/json.hpp"
@@ -192,7 +194,9 @@ StatusOr<std::string> ConfigOfGguf(const GgufFile& gguf, std::string_view file) 
   SWAGE_ASSIGN_OR_RETURN(const int64_t positions, metadata.Need("context_length"));
   const std::optional<double> eps = metadata.Float("attention.layer_norm_rms_epsilon");
   if (!eps) return BadMetadata("attention.layer_norm_rms_epsilon is missing");
-  if (heads <= 0 || hidden <= 0) return BadMetadata("no heads or no width");
+  const bool sensible = heads > 0 && heads <= limits::kModelHeads && kv_heads > 0 &&
+                        kv_heads <= limits::kModelHeads && hidden > 0;
+  if (!sensible) return BadMetadata(Cat(heads, " heads, ", kv_heads, " of keys, width ", hidden));
   const double theta = metadata.Float("rope.freq_base").value_or(10000.0);
   config["hidden_size"] = hidden;
   config["intermediate_size"] = ffn;
@@ -203,7 +207,7 @@ StatusOr<std::string> ConfigOfGguf(const GgufFile& gguf, std::string_view file) 
   config["vocab_size"] = embedding->shape[0];
   config["max_position_embeddings"] = positions;
   // f32 in the file; its shortest decimal text is what was meant.
-  config["rms_norm_eps"] = std::stod(Cat(static_cast<float>(*eps)));
+  config["rms_norm_eps"] = std::strtod(Cat(static_cast<float>(*eps)).c_str(), nullptr);
   config["rope_theta"] = theta;
   SWAGE_ASSIGN_OR_RETURN(const OrderedJson scaling, RopeScaling(gguf, file, metadata, theta));
   if (!scaling.is_null()) config["rope_scaling"] = scaling;

@@ -1,7 +1,9 @@
 #include "workers/runtime/tokenizer_gguf.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <tuple>
 
 #include "base/text.h"
 #include "nlohmann/json.hpp"
@@ -16,6 +18,7 @@ enum TokenType : int64_t { kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
 constexpr char kMark[] = "\xE2\x96\x81";  // U+2581
 constexpr size_t kLongestPiece = 1024;    // of SentencePiece; its splits are tried in turn
+constexpr size_t kMostMerges = 1u << 23;
 
 // What llama.cpp calls the pre-tokenizers, and what their models' tokenizer.json have.
 struct PreTokenizerRow {
@@ -90,7 +93,7 @@ Json AddedTokens(const Vocabulary& vocabulary) {
 }
 
 // Each way to cut a piece into two known ones, those of the best pieces first.
-Json MergesOfScores(const Vocabulary& vocabulary, const std::vector<double>& scores) {
+StatusOr<Json> MergesOfScores(const Vocabulary& vocabulary, const std::vector<double>& scores) {
   struct Merge {
     std::string_view left, right;
     double score;
@@ -100,6 +103,8 @@ Json MergesOfScores(const Vocabulary& vocabulary, const std::vector<double>& sco
   std::vector<Merge> merges;
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const std::string_view piece = vocabulary.tokens[id];
+    if (std::isnan(scores[id])) return BadTokenizer(Cat("the score of token ", id, " is NaN"));
+    if (merges.size() > kMostMerges) return BadTokenizer("its tokens have too many parts");
     if (piece.size() > kLongestPiece) continue;
     std::vector<size_t> cuts;
     for (size_t at = 0; at < piece.size(); at += Utf8SequenceAt(piece, at)) cuts.push_back(at);
@@ -144,6 +149,7 @@ StatusOr<Json> SentencePiece(const GgufFile& gguf, const Vocabulary& vocabulary)
   const int64_t unknown = gguf.Integer("tokenizer.ggml.unknown_token_id").value_or(0);
   if (unknown < 0 || static_cast<size_t>(unknown) >= vocabulary.tokens.size())
     return BadTokenizer("unknown_token_id is no token's");
+  SWAGE_ASSIGN_OR_RETURN(const Json merges, MergesOfScores(vocabulary, scores->floats));
   Json normalizers = Json::array(), decoders = Json::array();
   if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kMark}});
   normalizers.push_back(Replace(" ", kMark));
@@ -158,7 +164,7 @@ StatusOr<Json> SentencePiece(const GgufFile& gguf, const Vocabulary& vocabulary)
                 {"fuse_unk", true},
                 {"byte_fallback", true},
                 {"vocab", VocabMap(vocabulary)},
-                {"merges", MergesOfScores(vocabulary, scores->floats)}}}};
+                {"merges", merges}}}};
 }
 
 StatusOr<Json> ByteLevelBpe(const GgufFile& gguf, const Vocabulary& vocabulary,
