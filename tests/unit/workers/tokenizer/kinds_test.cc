@@ -8,7 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-const json& Cases() {
+const json& KindCases() {
   static const json cases = json::parse(ReadAll("tests/golden/tokenizer/kinds.json"));
   return cases;
 }
@@ -39,14 +39,14 @@ class Kinds : public testing::TestWithParam<size_t> {
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     tokenizer_ = *std::move(loaded);
   }
-  const json& kind() const { return Cases()["kinds"][GetParam()]; }
+  const json& kind() const { return KindCases()["kinds"][GetParam()]; }
 
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
 TEST_P(Kinds, ShortTextsGiveTheSameIdsAndBack) {
-  for (size_t i = 0; i < Cases()["short"].size(); ++i) {
-    const std::string text = Cases()["short"][i].get<std::string>();
+  for (size_t i = 0; i < KindCases()["short"].size(); ++i) {
+    const std::string text = KindCases()["short"][i].get<std::string>();
     const std::vector<int32_t> ids = tokenizer_->Encode(text);
     EXPECT_EQ(ids, kind()["short_ids"][i].get<std::vector<int32_t>>()) << text;
     EXPECT_EQ(tokenizer_->Decode(ids), kind()["short_decoded"][i].get<std::string>()) << text;
@@ -56,26 +56,27 @@ TEST_P(Kinds, ShortTextsGiveTheSameIdsAndBack) {
 }
 
 TEST_P(Kinds, LongTextsGiveTheSameIds) {
-  for (size_t i = 0; i < Cases()["random_texts"].size(); ++i)
-    ExpectDigests(*tokenizer_, Cases()["random_texts"][i].get<std::string>(),
+  for (size_t i = 0; i < KindCases()["random_texts"].size(); ++i)
+    ExpectDigests(*tokenizer_, KindCases()["random_texts"][i].get<std::string>(),
                   kind()["random_texts"][i]);
-  for (size_t i = 0; i < Cases()["random_bytes"].size(); ++i)
-    ExpectDigests(*tokenizer_, FromHex(Cases()["random_bytes"][i].get<std::string>()),
+  for (size_t i = 0; i < KindCases()["random_bytes"].size(); ++i)
+    ExpectDigests(*tokenizer_, FromHex(KindCases()["random_bytes"][i].get<std::string>()),
                   kind()["random_bytes"][i]);
   for (const auto& [path, expected] : kind()["texts"].items())
     ExpectDigests(*tokenizer_, ReadAll(path), expected);
   if (!kind()["points"].is_null()) ExpectDigests(*tokenizer_, FewPoints(), kind()["points"]);
 }
 
-std::string NameOf(const testing::TestParamInfo<size_t>& info) {
-  std::string name = Cases()["kinds"][info.param]["name"].get<std::string>();
+std::string NameOfKind(const testing::TestParamInfo<size_t>& info) {
+  std::string name = KindCases()["kinds"][info.param]["name"].get<std::string>();
   for (char& c : name) {
     if (!isalnum(static_cast<unsigned char>(c))) c = '_';
   }
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Kinds, testing::Range(size_t{0}, Cases()["kinds"].size()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Kinds, Kinds, testing::Range(size_t{0}, KindCases()["kinds"].size()),
+                         NameOfKind);
 
 }  // namespace
 }  // namespace swage
