@@ -7,6 +7,7 @@
 
 #include "kernels/api/ops.h"
 #include "kernels/numeric/formats.h"
+#include "kernels/numeric/scale_grid.h"
 
 namespace swage {
 
@@ -30,15 +31,21 @@ Status CheckRoute(const RouteArgs& args);
 Status CheckRows(std::string_view op, int64_t rows, int64_t width, const int32_t* index,
                  int64_t limit);
 
-// How the columns of a quantized matrix share scales.
+// Bits 1..8 for a bit stream, anything for trits; sizes.
+Status CheckPack(std::string_view op, const PackArgs& args);
+
+// How a quantized matrix is computed.
 struct QuantizeLayout {
   const FormatRow* format = nullptr;
-  int64_t groups_per_row = 0;  // 1 for channel and tensor
-  int64_t group = 0;           // columns of one group
+  ScaleGrid grid;
+  NumberCodec codec;
+  bool two_level = false;
 };
 // Of Quantize (reads w) and Dequantize (does not).
 StatusOr<QuantizeLayout> CheckQuantize(const QuantizeArgs& args, bool reads_w);
-// The format that FakeQuantizeRows rounds activations to.
-StatusOr<const FormatRow*> CheckFakeQuantize(int64_t rows, int64_t n, std::string_view format);
+// Of FakeQuantize: rows of x as a matrix in groups.
+StatusOr<QuantizeLayout> CheckFakeQuantize(const FakeQuantizeArgs& args);
+// FakeQuantizeRows in FakeQuantize's words.
+StatusOr<FakeQuantizeArgs> RowsAsArgs(int64_t rows, int64_t n, const std::string& format, float* x);
 
 }  // namespace swage

@@ -5,7 +5,7 @@
 //   std::unique_ptr<Ops> ops = NewCpuOps(0);
 //   SWAGE_RETURN_IF_ERROR(ops->RmsNorm(rows, h, x, weight, 1e-5f, y));
 // One Ops object serves one caller at a time (OpenMP inside). Quantize, Dequantize,
-// FakeQuantizeRows, packing and casts give the same bytes on every implementation; the others are
+// FakeQuantize(Rows), packing and casts give the same bytes on every implementation; the others are
 // within the bounds of tests/unit/kernels, and give the same bytes within one numerics class.
 // Errors: INVALID_ARGUMENT (KERNEL_ARGUMENT) for shapes, formats or indices that do not fit,
 // UNIMPLEMENTED (KERNEL_TYPE, KERNEL_OP, KERNEL_SHAPE) for what the implementation lacks.
@@ -24,6 +24,8 @@
 #include "kernels/api/select.h"
 #include "kernels/api/statistics.h"
 #include "kernels/api/train.h"
+#include "kernels/numeric/number_codec.h"
+#include "kernels/numeric/pack_stream.h"
 
 namespace swage {
 
@@ -44,18 +46,57 @@ struct GemmArgs {  // C[m,n] = A * B^T (+ bias[n]), in the layout kNT
   bool accumulate = false;  // C += A * B; C is F32 and there is no bias
 };
 
-// Round-to-nearest of a weight matrix of finite values. group = columns that share one scale (all of
-// them for channel granularity; ignored for per_tensor, which has one scale).
+// Rounding of a weight matrix of finite values to a row of kernels/numeric/formats.h. Scales are
+// f32 whose values the format's scale type holds exactly. What shares a scale: all (per_tensor), or
+// rectangles of block_rows rows and `group` columns. With block_rows 1, group divides in (it is
+// `in` for channel granularity); blocks at the edges may be smaller.
 struct QuantizeArgs {
   int64_t out = 0, in = 0;
-  int64_t group = 0;  // divides in
+  int64_t group = 0;
   bool per_tensor = false;
   std::string format;  // kernels/numeric id
   bool symmetric = true;
   const float* w = nullptr;  // [out, in]
-  int8_t* codes = nullptr;   // [out, in]; integer codes, or the bits of an fp8 value
-  float* scales = nullptr;   // [out, in/group], or [1]
+  int8_t* codes = nullptr;   // [out, in]; integer codes, or the bits of a float or codebook code
+  float* scales = nullptr;   // [ceil(out/block_rows), ceil(in/group)], or [1]
   int8_t* zeros = nullptr;   // same shape as scales; only when !symmetric
+
+  int64_t block_rows = 1;
+  ScaleType scale_type = ScaleType::kFormat;  // of f32 formats also kF16, kBF16
+  ScaleRule rule = ScaleRule::kFormat;
+  int search_steps = 80;              // of ScaleRule::kSearch: ranges 1, 0.99, ...; 1..100
+  const float* importance = nullptr;  // [in] or null: weights of a search's squared errors
+  // Instead of `zeros` when !symmetric: each group's lowest value, as f32 (KIVI, GGUF's Q4_1).
+  float* minima = nullptr;
+  // [1], of two-level formats (nvfp4): made by Quantize unless given_global, in which case it is
+  // read (linears that are fused share one).
+  float* global_scale = nullptr;
+  bool given_global = false;
+  // Quantize takes scales, zeros or minima, and the global scale as they are: codes only.
+  bool given_scales = false;
+  const float* codebook = nullptr;  // "codebook": codebook_size ascending finite values, 2..256
+  int codebook_size = 0;
+  float codebook_max = 0;  // their largest magnitude; what absmax is divided by
+};
+
+// Rounds x in place to `format` and back, each run of `group` columns by its own absmax scale: what
+// a kernel with dynamic activation scales computes with. Integer formats are symmetric.
+struct FakeQuantizeArgs {
+  int64_t rows = 0, n = 0;
+  int64_t group = 0;  // divides n; n: one scale a row (per token)
+  std::string format;
+  float global_scale = 0;  // > 0, two-level formats only
+  // > 0: this scale instead of each run's own (a static scale; formats with f32 scales only).
+  float static_scale = 0;
+  float* x = nullptr;  // [rows, n]
+};
+
+// Rows of n codes and their packed form (kernels/numeric/pack_stream.h): PackedRowBytes bytes a
+// row, aligned as bytes are.
+struct PackArgs {
+  int64_t rows = 0, n = 0;
+  CodePacking packing = CodePacking::kWords;
+  int bits = 0;  // 1..8; of kTrits ignored
 };
 
 class Ops {
@@ -89,13 +130,18 @@ class Ops {
   // Reads codes, scales and zeros; args.w is unused.
   virtual Status Dequantize(const QuantizeArgs& args, float* w) = 0;
   // Rounds each row of x to `format` with its own absmax scale and back (what a dynamic per-token
-  // kernel computes with).
+  // kernel computes with); formats with a fixed group: each group with its own; "fp8_e4m3/128":
+  // groups of 128. Two-level formats are refused: they need FakeQuantize's global scale.
   virtual Status FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) = 0;
+  virtual Status FakeQuantize(const FakeQuantizeArgs& args) = 0;
   // Little-endian bit stream along each row: code + 2^(bits-1), ceil(n*bits/32) words a row.
   virtual Status PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes,
                           int32_t* words) = 0;
   virtual Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words,
                             int8_t* codes) = 0;
+  // Every packing, as bytes; PackRows is its kWords.
+  virtual Status PackCodes(const PackArgs& args, const int8_t* codes, uint8_t* bytes) = 0;
+  virtual Status UnpackCodes(const PackArgs& args, const uint8_t* bytes, int8_t* codes) = 0;
 
   // Sums for reports, in double: {sum((a-b)^2), sum(a^2)}.
   virtual Status ErrorSums(int64_t n, const float* a, const float* b, double* error2,

@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <string>
 
-#include "kernels/numeric/int_quant.h"
+#include "kernels/numeric/number_codec.h"
+#include "kernels/numeric/pack_stream.h"
 
 namespace swage::cpu {
 
@@ -22,25 +23,29 @@ void F32ToF16(int64_t n, const float* x, uint16_t* y);
 void Fp8ToF32(int64_t n, const uint8_t* x, float* y);
 void F32ToFp8(int64_t n, const float* x, uint8_t* y);
 
-// Formats (simd_quantize.cc).
+// Formats (simd_quantize.cc). Codebooks have codec.values and codec.middles set, with 16 values
+// readable whatever their count; scales are effective scales, zeros as in ScaleZero.
 struct MinMax {
   float min = 0, max = 0;  // zero is always inside
 };
 MinMax RangeOf(int64_t n, const float* x);
-void QuantizeIntRun(int64_t n, const float* w, float scale, float zero, IntGrid grid,
-                    int8_t* codes);
-// Groups that lie one after the other, each with its own scale; symmetric when zeros is null.
-void QuantizeIntGroups(int64_t groups, int64_t group, const float* w, IntGrid grid, float* scales,
-                       int8_t* zeros, int8_t* codes);
-void DequantizeIntRun(int64_t n, const int8_t* codes, float scale, float zero, float* w);
-void QuantizeFp8Run(int64_t n, const float* w, float scale, int8_t* codes);
-void DequantizeFp8Run(int64_t n, const int8_t* codes, float scale, float* w);
-void FakeQuantizeIntRun(int64_t n, float scale, IntGrid grid, float* x);
-void FakeQuantizeFp8Run(int64_t n, float scale, float* x);
+// Of groups that lie one after the other; mins null: maxs[g] = the largest magnitude.
+void RangeGroups(int64_t groups, int64_t group, const float* w, float* mins, float* maxs);
+void EncodeGroups(const NumberCodec& codec, int64_t groups, int64_t group, const float* w,
+                  const float* scales, const float* zeros, int8_t* codes);
+void DecodeGroups(const NumberCodec& codec, int64_t groups, int64_t group, const int8_t* codes,
+                  const float* scales, const float* zeros, float* w);
+// Encoded and decoded in place.
+void FakeGroups(const NumberCodec& codec, int64_t groups, int64_t group, const float* scales,
+                const float* zeros, float* x);
+// Sums of |x| and of SquaredError, in the order of numeric/lane_sum.h. importance may be null.
+float AbsSumOf(int64_t n, const float* x);
+float ErrorSumOf(const NumberCodec& codec, int64_t n, const float* w, const float* importance,
+                 float scale, float zero);
 
-// One row of n codes to PackedWords(n, bits) words and back (simd_pack.cc).
-void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words);
-void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes);
+// One row of n codes to its packed bytes and back (simd_pack.cc).
+void PackRow(CodePacking packing, int bits, int64_t n, const int8_t* codes, uint8_t* bytes);
+void UnpackRow(CodePacking packing, int bits, int64_t n, const uint8_t* bytes, int8_t* codes);
 
 // Element-wise and row-wise ops of the decoder (simd_block.cc).
 void RmsNormRow(int64_t h, const float* x, const float* weight, float eps, float* y);

@@ -1,6 +1,8 @@
 // Eight codes of b bits are exactly b bytes of the stream, so a row is packed octet by octet: three
-// steps of pairing neighbours (bytes, then 2b-bit pairs, then 4b-bit quads) inside 64-bit lanes,
-// several octets to a vector.
+// steps of pairing neighbours (bytes, then 2b-bit pairs, then 4b-bit quads) inside 64-bit lanes.
+// Two octets make a 128-bit vector; a byte shuffle closes or opens the gap between them. 4 and 8
+// bits, what most models are stored in, take whole vectors.
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -21,20 +23,16 @@ static_assert(std::endian::native == std::endian::little,
 
 #if HWY_TARGET == HWY_SCALAR  // a vector of one 64-bit lane has no byte lanes
 
-void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words) {
-  for (int64_t i = 0; i < PackedWords(n, bits); ++i) words[i] = PackedWord(codes, n, bits, i);
+void PackStream(CodePacking packing, int bits, int64_t n, const int8_t* codes, uint8_t* bytes) {
+  for (int64_t i = 0; i < PackedRowBytes(packing, bits, n); ++i) {
+    bytes[i] = PackedByte(packing, bits, codes, n, i);
+  }
 }
-void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes) {
-  for (int64_t i = 0; i < n; ++i) codes[i] = UnpackedCode(words, bits, i);
+void UnpackStream(CodePacking packing, int bits, int64_t n, const uint8_t* bytes, int8_t* codes) {
+  for (int64_t i = 0; i < n; ++i) codes[i] = CodeOfStream(packing, bits, bytes, i);
 }
 
 #else
-
-using Octet = hn::ScalableTag<uint64_t>;
-using Bytes = hn::Repartition<uint8_t, Octet>;
-using VO = hn::Vec<Octet>;
-
-HWY_INLINE VO Mask(uint64_t bits) { return hn::Set(Octet(), bits); }
 
 // The low `bits` of every `every` bits.
 constexpr uint64_t Fields(int bits, int every) {
@@ -43,165 +41,166 @@ constexpr uint64_t Fields(int bits, int every) {
   return all;
 }
 
-template <int kBits>
-HWY_INLINE VO PackOctets(const int8_t* codes) {
-  const Octet d;
-  const Bytes db;
+// Codes, one a byte, to octets in the low bits of each 64-bit lane, and back. D: a tag of uint64_t.
+template <int kBits, class D>
+HWY_INLINE hn::Vec<D> PackOctets(D d, uint8_t flip, const int8_t* codes) {
+  const hn::Repartition<uint8_t, D> db;
   const auto raw = hn::LoadU(db, reinterpret_cast<const uint8_t*>(codes));
-  const auto offset = hn::Set(db, static_cast<uint8_t>(1 << (kBits - 1)));
-  VO x = hn::And(hn::BitCast(d, hn::Add(raw, offset)), Mask(Fields(kBits, 8)));
-  x = hn::Or(hn::And(x, Mask(Fields(8, 16))),
-             hn::ShiftRight<8 - kBits>(hn::AndNot(Mask(Fields(8, 16)), x)));
-  x = hn::Or(hn::And(x, Mask(Fields(16, 32))),
-             hn::ShiftRight<16 - 2 * kBits>(hn::AndNot(Mask(Fields(16, 32)), x)));
-  return hn::Or(hn::And(x, Mask(Fields(32, 64))),
-                hn::ShiftRight<32 - 4 * kBits>(hn::AndNot(Mask(Fields(32, 64)), x)));
+  auto x = hn::And(hn::BitCast(d, hn::Xor(raw, hn::Set(db, flip))), hn::Set(d, Fields(kBits, 8)));
+  const auto low8 = hn::Set(d, Fields(8, 16)), low16 = hn::Set(d, Fields(16, 32)),
+             low32 = hn::Set(d, Fields(32, 64));
+  x = hn::Or(hn::And(x, low8), hn::ShiftRight<8 - kBits>(hn::AndNot(low8, x)));
+  x = hn::Or(hn::And(x, low16), hn::ShiftRight<16 - 2 * kBits>(hn::AndNot(low16, x)));
+  return hn::Or(hn::And(x, low32), hn::ShiftRight<32 - 4 * kBits>(hn::AndNot(low32, x)));
+}
+
+template <int kBits, class D>
+HWY_INLINE void UnpackOctets(D d, hn::Vec<D> x, uint8_t offset, int8_t* codes) {
+  const hn::Repartition<uint8_t, D> db;
+  x = hn::And(x, hn::Set(d, Fields(8 * kBits, 64)));
+  const auto low4 = hn::Set(d, Fields(4 * kBits, 64)), low2 = hn::Set(d, Fields(2 * kBits, 32)),
+             low1 = hn::Set(d, Fields(kBits, 16));
+  x = hn::Or(hn::And(x, low4), hn::ShiftLeft<32 - 4 * kBits>(hn::AndNot(low4, x)));
+  x = hn::Or(hn::And(x, low2), hn::ShiftLeft<16 - 2 * kBits>(hn::AndNot(low2, x)));
+  x = hn::Or(hn::And(x, low1), hn::ShiftLeft<8 - kBits>(hn::AndNot(low1, x)));
+  hn::StoreU(hn::Sub(hn::BitCast(db, x), hn::Set(db, offset)), db,
+             reinterpret_cast<uint8_t*>(codes));
+}
+
+// Bytes of two octets of kBits bytes each at offsets 0 and 8, next to each other; and their
+// inverse. 0x80 gives zero.
+template <int kBits>
+constexpr std::array<uint8_t, 16> CloseGap() {
+  std::array<uint8_t, 16> from{};
+  for (int i = 0; i < 16; ++i) {
+    from[i] = static_cast<uint8_t>(i < kBits ? i : i < 2 * kBits ? 8 + i - kBits : 0x80);
+  }
+  return from;
+}
+template <int kBits>
+constexpr std::array<uint8_t, 16> OpenGap() {
+  std::array<uint8_t, 16> from{};
+  for (int i = 0; i < 16; ++i) {
+    const int lane = i / 8, byte = i % 8;
+    from[i] = static_cast<uint8_t>(byte < kBits ? lane * kBits + byte : 0x80);
+  }
+  return from;
 }
 
 template <int kBits>
-HWY_INLINE void UnpackOctets(VO x, int8_t* codes) {
-  const Bytes db;
-  x = hn::And(x, Mask(Fields(8 * kBits, 64)));
-  x = hn::Or(hn::And(x, Mask(Fields(4 * kBits, 64))),
-             hn::ShiftLeft<32 - 4 * kBits>(hn::AndNot(Mask(Fields(4 * kBits, 64)), x)));
-  x = hn::Or(hn::And(x, Mask(Fields(2 * kBits, 32))),
-             hn::ShiftLeft<16 - 2 * kBits>(hn::AndNot(Mask(Fields(2 * kBits, 32)), x)));
-  x = hn::Or(hn::And(x, Mask(Fields(kBits, 16))),
-             hn::ShiftLeft<8 - kBits>(hn::AndNot(Mask(Fields(kBits, 16)), x)));
-  const auto offset = hn::Set(db, static_cast<uint8_t>(1 << (kBits - 1)));
-  hn::StoreU(hn::Sub(hn::BitCast(db, x), offset), db, reinterpret_cast<uint8_t*>(codes));
+void PackRowOf(CodePacking packing, int64_t n, const int8_t* codes, uint8_t* out) {
+  const hn::FixedTag<uint64_t, 2> d;
+  const hn::FixedTag<uint8_t, 16> db;
+  static constexpr std::array<uint8_t, 16> kFrom = CloseGap<kBits>();
+  const auto from = hn::LoadU(db, kFrom.data());
+  const auto flip = static_cast<uint8_t>(CodeFlip(packing, kBits));
+  const int64_t out_bytes = PackedRowBytes(packing, kBits, n);
+  int64_t i = 0, at = 0;
+  // 16 bytes are stored, of which the next store overwrites what is beyond 2 * kBits.
+  for (; i + 16 <= n && at + 16 <= out_bytes; i += 16, at += 2 * kBits) {
+    const auto octets = hn::BitCast(db, PackOctets<kBits>(d, flip, codes + i));
+    hn::StoreU(hn::TableLookupBytesOr0(octets, from), db, out + at);
+  }
+  for (; at < out_bytes; ++at) out[at] = PackedByte(packing, kBits, codes, n, at);
 }
 
 template <int kBits>
-void PackRowOf(int64_t n, const int8_t* codes, uint32_t* words) {
-  const Octet d;
-  const int64_t lanes = hn::Lanes(d);
-  auto* out = reinterpret_cast<uint8_t*>(words);
-  const int64_t out_bytes = 4 * PackedWords(n, kBits);
-  HWY_ALIGN uint64_t octets[hn::MaxLanes(d)];
-  int64_t octet = 0;
-  // A lane is stored with 8 bytes, of which the next lane overwrites what is beyond its own kBits.
-  for (; (octet + lanes) * 8 <= n && (octet + lanes - 1) * kBits + 8 <= out_bytes; octet += lanes) {
-    hn::Store(PackOctets<kBits>(codes + octet * 8), d, octets);
-    for (int64_t i = 0; i < lanes; ++i) std::memcpy(out + (octet + i) * kBits, octets + i, 8);
+void UnpackRowOf(CodePacking packing, int64_t n, const uint8_t* in, int8_t* codes) {
+  const hn::FixedTag<uint64_t, 2> d;
+  const hn::FixedTag<uint8_t, 16> db;
+  static constexpr std::array<uint8_t, 16> kFrom = OpenGap<kBits>();
+  const auto from = hn::LoadU(db, kFrom.data());
+  const auto offset = static_cast<uint8_t>(CodeFlip(packing, kBits));
+  const int64_t in_bytes = PackedRowBytes(packing, kBits, n);
+  int64_t i = 0, at = 0;
+  for (; i + 16 <= n && at + 16 <= in_bytes; i += 16, at += 2 * kBits) {
+    const auto octets = hn::TableLookupBytesOr0(hn::LoadU(db, in + at), from);
+    UnpackOctets<kBits>(d, hn::BitCast(d, octets), offset, codes + i);
   }
-  // The word that the rest begins in; its earlier bytes are done.
-  const int64_t first = octet * kBits / 4;
-  const int64_t done = octet * kBits - first * 4;
-  for (int64_t i = first; i < out_bytes / 4; ++i) {
-    const uint32_t word = PackedWord(codes, n, kBits, i);
-    const int64_t skip = i == first ? done : 0;
-    std::memcpy(out + i * 4 + skip, reinterpret_cast<const uint8_t*>(&word) + skip, 4 - skip);
-  }
+  for (; i < n; ++i) codes[i] = CodeOfStream(packing, kBits, in, i);
 }
 
-template <int kBits>
-void UnpackRowOf(int64_t n, const uint32_t* words, int8_t* codes) {
-  const Octet d;
-  const int64_t lanes = hn::Lanes(d);
-  const auto* in = reinterpret_cast<const uint8_t*>(words);
-  const int64_t in_bytes = 4 * PackedWords(n, kBits);
-  HWY_ALIGN uint64_t octets[hn::MaxLanes(d)];
-  int64_t octet = 0;
-  for (; (octet + lanes) * 8 <= n && (octet + lanes - 1) * kBits + 8 <= in_bytes; octet += lanes) {
-    for (int64_t i = 0; i < lanes; ++i) std::memcpy(octets + i, in + (octet + i) * kBits, 8);
-    UnpackOctets<kBits>(hn::Load(d, octets), codes + octet * 8);
-  }
-  for (int64_t i = octet * 8; i < n; ++i) codes[i] = UnpackedCode(words, kBits, i);
-}
-
-// 4 and 8 bits are what most models are stored in: whole vectors instead of single lanes.
 template <>
-void PackRowOf<4>(int64_t n, const int8_t* codes, uint32_t* words) {
-  const Octet d;
-  const hn::Repartition<uint32_t, Octet> dw;
-  const int64_t codes_per_vector = 8 * static_cast<int64_t>(hn::Lanes(d));
+void PackRowOf<4>(CodePacking packing, int64_t n, const int8_t* codes, uint8_t* out) {
+  const hn::ScalableTag<uint64_t> d;
+  const hn::Repartition<uint32_t, decltype(d)> dw;
+  const auto flip = static_cast<uint8_t>(CodeFlip(packing, 4));
+  const int64_t step = 8 * static_cast<int64_t>(hn::Lanes(d));  // codes a vector
   int64_t i = 0;
-  for (; i + 2 * codes_per_vector <= n; i += 2 * codes_per_vector) {
-    const auto low = hn::BitCast(dw, PackOctets<4>(codes + i));
-    const auto high = hn::BitCast(dw, PackOctets<4>(codes + i + codes_per_vector));
-    hn::StoreU(hn::ConcatEven(dw, high, low), dw, words + i / 8);
+  for (; i + 2 * step <= n; i += 2 * step) {
+    const auto low = hn::BitCast(dw, PackOctets<4>(d, flip, codes + i));
+    const auto high = hn::BitCast(dw, PackOctets<4>(d, flip, codes + i + step));
+    hn::StoreU(hn::ConcatEven(dw, high, low), dw, reinterpret_cast<uint32_t*>(out + i / 2));
   }
-  for (int64_t word = i / 8; word < PackedWords(n, 4); ++word)
-    words[word] = PackedWord(codes, n, 4, word);
+  for (int64_t at = i / 2; at < PackedRowBytes(packing, 4, n); ++at) {
+    out[at] = PackedByte(packing, 4, codes, n, at);
+  }
 }
 
 template <>
-void UnpackRowOf<4>(int64_t n, const uint32_t* words, int8_t* codes) {
-  const Octet d;
-  const hn::Rebind<uint32_t, Octet> dw;
-  const int64_t codes_per_vector = 8 * static_cast<int64_t>(hn::Lanes(d));
+void UnpackRowOf<4>(CodePacking packing, int64_t n, const uint8_t* in, int8_t* codes) {
+  const hn::ScalableTag<uint64_t> d;
+  const hn::Rebind<uint32_t, decltype(d)> dw;
+  const auto offset = static_cast<uint8_t>(CodeFlip(packing, 4));
+  const int64_t step = 8 * static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
-  for (; i + codes_per_vector <= n; i += codes_per_vector) {
-    UnpackOctets<4>(hn::PromoteTo(d, hn::LoadU(dw, words + i / 8)), codes + i);
+  for (; i + step <= n; i += step) {
+    const auto words = hn::LoadU(dw, reinterpret_cast<const uint32_t*>(in + i / 2));
+    UnpackOctets<4>(d, hn::PromoteTo(d, words), offset, codes + i);
   }
-  for (; i < n; ++i) codes[i] = UnpackedCode(words, 4, i);
+  for (; i < n; ++i) codes[i] = CodeOfStream(packing, 4, in, i);
 }
 
-template <>
-void PackRowOf<8>(int64_t n, const int8_t* codes, uint32_t* words) {
-  const Bytes db;
+// Of 8 bits: packing and unpacking flip the same bit.
+void FlipBytes(uint8_t flip, int64_t n, const uint8_t* in, uint8_t* out) {
+  const hn::ScalableTag<uint8_t> db;
   const int64_t lanes = hn::Lanes(db);
-  auto* out = reinterpret_cast<uint8_t*>(words);
-  const auto* in = reinterpret_cast<const uint8_t*>(codes);
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Add(hn::LoadU(db, in + i), hn::Set(db, 0x80)), db, out + i);
+    hn::StoreU(hn::Xor(hn::LoadU(db, in + i), hn::Set(db, flip)), db, out + i);
   }
-  for (; i < n; ++i) out[i] = static_cast<uint8_t>(in[i] + 0x80);
-  std::memset(out + n, 0, 4 * PackedWords(n, 8) - n);
+  for (; i < n; ++i) out[i] = in[i] ^ flip;
 }
 
 template <>
-void UnpackRowOf<8>(int64_t n, const uint32_t* words, int8_t* codes) {
-  const Bytes db;
-  const int64_t lanes = hn::Lanes(db);
-  auto* out = reinterpret_cast<uint8_t*>(codes);
-  const auto* in = reinterpret_cast<const uint8_t*>(words);
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::Sub(hn::LoadU(db, in + i), hn::Set(db, 0x80)), db, out + i);
-  }
-  for (; i < n; ++i) out[i] = static_cast<uint8_t>(in[i] - 0x80);
+void PackRowOf<8>(CodePacking packing, int64_t n, const int8_t* codes, uint8_t* out) {
+  FlipBytes(static_cast<uint8_t>(CodeFlip(packing, 8)), n, reinterpret_cast<const uint8_t*>(codes),
+            out);
+  std::memset(out + n, 0, PackedRowBytes(packing, 8, n) - n);
 }
 
-void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words) {
-  switch (bits) {
-    case 2:
-      return PackRowOf<2>(n, codes, words);
-    case 3:
-      return PackRowOf<3>(n, codes, words);
-    case 4:
-      return PackRowOf<4>(n, codes, words);
-    case 5:
-      return PackRowOf<5>(n, codes, words);
-    case 6:
-      return PackRowOf<6>(n, codes, words);
-    case 7:
-      return PackRowOf<7>(n, codes, words);
-    default:
-      return PackRowOf<8>(n, codes, words);
-  }
+template <>
+void UnpackRowOf<8>(CodePacking packing, int64_t n, const uint8_t* in, int8_t* codes) {
+  FlipBytes(static_cast<uint8_t>(CodeFlip(packing, 8)), n, in, reinterpret_cast<uint8_t*>(codes));
 }
 
-void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes) {
-  switch (bits) {
-    case 2:
-      return UnpackRowOf<2>(n, words, codes);
-    case 3:
-      return UnpackRowOf<3>(n, words, codes);
-    case 4:
-      return UnpackRowOf<4>(n, words, codes);
-    case 5:
-      return UnpackRowOf<5>(n, words, codes);
-    case 6:
-      return UnpackRowOf<6>(n, words, codes);
-    case 7:
-      return UnpackRowOf<7>(n, words, codes);
-    default:
-      return UnpackRowOf<8>(n, words, codes);
+#define SWAGE_BY_BITS(Function, ...)   \
+  switch (bits) {                      \
+    case 1:                            \
+      return Function<1>(__VA_ARGS__); \
+    case 2:                            \
+      return Function<2>(__VA_ARGS__); \
+    case 3:                            \
+      return Function<3>(__VA_ARGS__); \
+    case 4:                            \
+      return Function<4>(__VA_ARGS__); \
+    case 5:                            \
+      return Function<5>(__VA_ARGS__); \
+    case 6:                            \
+      return Function<6>(__VA_ARGS__); \
+    case 7:                            \
+      return Function<7>(__VA_ARGS__); \
+    default:                           \
+      return Function<8>(__VA_ARGS__); \
   }
+
+void PackStream(CodePacking packing, int bits, int64_t n, const int8_t* codes, uint8_t* bytes) {
+  SWAGE_BY_BITS(PackRowOf, packing, n, codes, bytes)
 }
+void UnpackStream(CodePacking packing, int bits, int64_t n, const uint8_t* bytes, int8_t* codes) {
+  SWAGE_BY_BITS(UnpackRowOf, packing, n, bytes, codes)
+}
+#undef SWAGE_BY_BITS
 
 #endif  // HWY_TARGET == HWY_SCALAR
 
@@ -212,15 +211,59 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace swage::cpu {
+namespace {
 
-HWY_EXPORT(PackRow);
-HWY_EXPORT(UnpackRow);
+// Byte 4 of (t0..t4, one a byte) * this is t0 + 3 t1 + 9 t2 + 27 t3 + 81 t4: no byte below it
+// carries.
+constexpr uint64_t kPowersOfThree = 1ull << 32 | 3ull << 24 | 9ull << 16 | 27ull << 8 | 81ull;
 
-void PackRow(int64_t n, int bits, const int8_t* codes, uint32_t* words) {
-  HWY_DYNAMIC_DISPATCH(PackRow)(n, bits, codes, words);
+void PackTrits(int64_t n, const int8_t* codes, uint8_t* bytes) {
+  int64_t at = 0;
+  for (; at * 5 + 8 <= n; ++at) {
+    uint64_t octet = 0;
+    std::memcpy(&octet, codes + at * 5, sizeof octet);
+    // -1, 0, 1 to 0, 1, 2 without a carry from byte to byte.
+    const uint64_t trits = ((octet & 0x0303030303u) ^ 0x0202020202u) - 0x0101010101u;
+    bytes[at] = static_cast<uint8_t>((trits * kPowersOfThree) >> 32);
+  }
+  for (; at * 5 < n; ++at) bytes[at] = PackedTrits(codes, n, at);
 }
-void UnpackRow(int64_t n, int bits, const uint32_t* words, int8_t* codes) {
-  HWY_DYNAMIC_DISPATCH(UnpackRow)(n, bits, words, codes);
+
+// The five codes of each byte, as the low bytes of a word.
+const std::array<uint64_t, 256>& TritTable() {
+  static const std::array<uint64_t, 256> table = [] {
+    std::array<uint64_t, 256> made{};
+    for (int value = 0; value < 256; ++value) {
+      const auto byte = static_cast<uint8_t>(value);
+      for (int i = 0; i < 5; ++i) {
+        const auto code = static_cast<uint8_t>(CodeOfStream(CodePacking::kTrits, 0, &byte, i));
+        made[value] |= static_cast<uint64_t>(code) << (8 * i);
+      }
+    }
+    return made;
+  }();
+  return table;
+}
+
+void UnpackTrits(int64_t n, const uint8_t* bytes, int8_t* codes) {
+  const std::array<uint64_t, 256>& table = TritTable();
+  int64_t at = 0;
+  for (; at * 5 + 8 <= n; ++at) std::memcpy(codes + at * 5, &table[bytes[at]], 8);
+  for (int64_t i = at * 5; i < n; ++i) codes[i] = CodeOfStream(CodePacking::kTrits, 0, bytes, i);
+}
+
+}  // namespace
+
+HWY_EXPORT(PackStream);
+HWY_EXPORT(UnpackStream);
+
+void PackRow(CodePacking packing, int bits, int64_t n, const int8_t* codes, uint8_t* bytes) {
+  if (packing == CodePacking::kTrits) return PackTrits(n, codes, bytes);
+  HWY_DYNAMIC_DISPATCH(PackStream)(packing, bits, n, codes, bytes);
+}
+void UnpackRow(CodePacking packing, int bits, int64_t n, const uint8_t* bytes, int8_t* codes) {
+  if (packing == CodePacking::kTrits) return UnpackTrits(n, bytes, codes);
+  HWY_DYNAMIC_DISPATCH(UnpackStream)(packing, bits, n, bytes, codes);
 }
 
 }  // namespace swage::cpu

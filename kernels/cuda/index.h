@@ -17,18 +17,15 @@ SWAGE_HD int64_t BlocksFor(int64_t items, int64_t per_block) {
   return blocks < 1 ? 1 : (blocks > kMaxBlocks ? kMaxBlocks : blocks);
 }
 
-// The scale of element `i` of a row-major [out, in] matrix in groups of `group` columns: group
-// divides in, so that groups are numbered through all rows. group 0: one scale for the matrix.
-SWAGE_HD int64_t ScaleIndex(int64_t i, int64_t group) { return group == 0 ? 0 : i / group; }
-
-// A packed word: its row, and its place in the row.
-struct WordPlace {
-  int64_t row = 0, word = 0;
+// Item i of rows of `per_row` items: its row, and its place in the row. (Which scale an element
+// has: numeric/scale_grid.h.)
+struct PlaceInRow {
+  int64_t row = 0, index = 0;
 };
-SWAGE_HD WordPlace WordPlaceOf(int64_t i, int64_t words_per_row) {
-  WordPlace place;
-  place.row = i / words_per_row;
-  place.word = i % words_per_row;
+SWAGE_HD PlaceInRow PlaceOf(int64_t i, int64_t per_row) {
+  PlaceInRow place;
+  place.row = i / per_row;
+  place.index = i % per_row;
   return place;
 }
 

@@ -7,34 +7,46 @@
 
 #include <cstdint>
 
+#include "kernels/numeric/number_codec.h"
+#include "kernels/numeric/pack_stream.h"
+#include "kernels/numeric/scale_grid.h"
+
 namespace swage::cuda {
 
-enum class Grid { kInteger, kFp8 };
-
-struct Format {
-  Grid grid = Grid::kInteger;
-  int bits = 8;
-  bool symmetric = true;
+// A matrix and its quantized form; what a format lacks is null.
+struct Matrix {
+  NumberCodec codec;
+  ScaleGrid grid;
+  const float* w = nullptr;
+  const float* importance = nullptr;
+  int8_t* codes = nullptr;
+  float* scales = nullptr;
+  int8_t* zeros = nullptr;
+  float* minima = nullptr;
+  float* global = nullptr;  // of two-level formats
 };
 
-// quantize.cu. `groups` runs of `group` elements with a scale each; zeros is null when symmetric.
-cudaError_t QuantizeGroups(const Format& format, int64_t groups, int64_t group, const float* w,
-                           int8_t* codes, float* scales, int8_t* zeros, cudaStream_t stream);
-// One scale for all n; `partial` is scratch of 2 * kTensorPartials floats.
-constexpr int kTensorPartials = 1024;
-cudaError_t QuantizeTensor(const Format& format, int64_t n, const float* w, int8_t* codes,
-                           float* scale, int8_t* zero, float* partial, cudaStream_t stream);
-// group 0: one scale for all.
-cudaError_t Dequantize(const Format& format, int64_t n, int64_t group, const int8_t* codes,
-                       const float* scales, const int8_t* zeros, float* w, cudaStream_t stream);
-cudaError_t FakeQuantizeRows(const Format& format, int64_t rows, int64_t n, float* x,
-                             cudaStream_t stream);
+// What of it Quantize makes before the codes; the rest is read.
+struct QuantizeSteps {
+  bool make_global = false, make_scales = true;
+};
 
-// pack.cu
-cudaError_t PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, uint32_t* words,
+// quantize.cu; `partial` is scratch of 2 * kTensorPartials floats. A tensor-wide scale by another
+// rule than kAbsMax is searched by one block.
+constexpr int kTensorPartials = 1024;
+cudaError_t Quantize(const Matrix& m, const QuantizeSteps& steps, float* partial,
                      cudaStream_t stream);
-cudaError_t UnpackRows(int64_t rows, int64_t n, int bits, const uint32_t* words, int8_t* codes,
-                       cudaStream_t stream);
+cudaError_t Dequantize(const Matrix& m, float* w, cudaStream_t stream);
+cudaError_t FakeQuantize(const NumberCodec& codec, int64_t groups, int64_t group, float global,
+                         float static_scale, float* x, cudaStream_t stream);
+
+// pack.cu; PackWords is PackCodes of kWords for words at whole addresses, a word a thread.
+cudaError_t PackWords(int64_t rows, int64_t n, int bits, const int8_t* codes, uint32_t* words,
+                      cudaStream_t stream);
+cudaError_t PackCodes(int64_t rows, int64_t n, CodePacking packing, int bits, const int8_t* codes,
+                      uint8_t* bytes, cudaStream_t stream);
+cudaError_t UnpackCodes(int64_t rows, int64_t n, CodePacking packing, int bits,
+                        const uint8_t* bytes, int8_t* codes, cudaStream_t stream);
 
 // cast.cu
 enum class Narrow { kF16, kBF16, kFp8 };

@@ -27,12 +27,18 @@ Status NotHere(std::string_view op) {
                "run this op on the CPU");
 }
 
-cuda::Format FormatOf(const FormatRow& row, bool symmetric) {
-  cuda::Format format;
-  format.grid = row.kind == FormatKind::kFloat ? cuda::Grid::kFp8 : cuda::Grid::kInteger;
-  format.bits = row.bits;
-  format.symmetric = symmetric;
-  return format;
+cuda::Matrix MatrixOf(const QuantizeArgs& args, const QuantizeLayout& layout) {
+  cuda::Matrix m;
+  m.codec = layout.codec;
+  m.grid = layout.grid;
+  m.w = args.w;
+  m.importance = args.importance;
+  m.codes = args.codes;
+  m.scales = args.scales;
+  m.zeros = args.symmetric ? nullptr : args.zeros;
+  m.minima = args.symmetric ? nullptr : args.minima;
+  m.global = layout.two_level ? args.global_scale : nullptr;
+  return m;
 }
 
 cuda::Narrow NarrowOf(DType type) {
@@ -100,51 +106,57 @@ Status CudaOps::Add(int64_t n, const float* x, float* y) {
 
 Status CudaOps::Quantize(const QuantizeArgs& args) {
   SWAGE_ASSIGN_OR_RETURN(const QuantizeLayout layout, CheckQuantize(args, true));
-  const int64_t n = args.out * args.in;
-  if (n == 0) return Status();
-  const cuda::Format format = FormatOf(*layout.format, args.symmetric);
-  int8_t* zeros = args.symmetric ? nullptr : args.zeros;
-  if (args.per_tensor) {
-    return CudaError(
-        cuda::QuantizeTensor(format, n, args.w, args.codes, args.scales, zeros, partial_, kStream),
-        "quantize");
-  }
-  return CudaError(cuda::QuantizeGroups(format, n / layout.group, layout.group, args.w, args.codes,
-                                        args.scales, zeros, kStream),
-                   "quantize");
+  if (args.out == 0 || args.in == 0) return Status();
+  cuda::QuantizeSteps steps;
+  steps.make_scales = !args.given_scales;
+  steps.make_global = layout.two_level && steps.make_scales && !args.given_global;
+  return CudaError(cuda::Quantize(MatrixOf(args, layout), steps, partial_, kStream), "quantize");
 }
 
 Status CudaOps::Dequantize(const QuantizeArgs& args, float* w) {
   SWAGE_ASSIGN_OR_RETURN(const QuantizeLayout layout, CheckQuantize(args, false));
-  const int64_t n = args.out * args.in;
-  if (n == 0) return Status();
-  return CudaError(cuda::Dequantize(FormatOf(*layout.format, args.symmetric), n,
-                                    args.per_tensor ? 0 : layout.group, args.codes, args.scales,
-                                    args.symmetric ? nullptr : args.zeros, w, kStream),
-                   "dequantize");
+  if (args.out == 0 || args.in == 0) return Status();
+  return CudaError(cuda::Dequantize(MatrixOf(args, layout), w, kStream), "dequantize");
 }
 
-Status CudaOps::FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) {
-  SWAGE_ASSIGN_OR_RETURN(const FormatRow* row, CheckFakeQuantize(rows, n, format));
-  if (rows == 0 || n == 0) return Status();
-  return CudaError(cuda::FakeQuantizeRows(FormatOf(*row, true), rows, n, x, kStream),
+Status CudaOps::FakeQuantize(const FakeQuantizeArgs& args) {
+  SWAGE_ASSIGN_OR_RETURN(const QuantizeLayout layout, CheckFakeQuantize(args));
+  if (args.rows == 0 || args.n == 0) return Status();
+  return CudaError(cuda::FakeQuantize(layout.codec, ScaleCount(layout.grid), args.group,
+                                      layout.two_level ? args.global_scale : 1.0f,
+                                      args.static_scale, args.x, kStream),
                    "fake quantize");
 }
 
+Status CudaOps::FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) {
+  SWAGE_ASSIGN_OR_RETURN(const FakeQuantizeArgs args, RowsAsArgs(rows, n, format, x));
+  return FakeQuantize(args);
+}
+
 Status CudaOps::PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, int32_t* words) {
-  SWAGE_RETURN_IF_ERROR(CheckBits("pack", bits));
-  SWAGE_RETURN_IF_ERROR(CheckSize("pack", rows, n));
+  SWAGE_RETURN_IF_ERROR(CheckPack("pack", {rows, n, CodePacking::kWords, bits}));
   if (rows == 0 || n == 0) return Status();
   return CudaError(
-      cuda::PackRows(rows, n, bits, codes, reinterpret_cast<uint32_t*>(words), kStream), "pack");
+      cuda::PackWords(rows, n, bits, codes, reinterpret_cast<uint32_t*>(words), kStream), "pack");
 }
 
 Status CudaOps::UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words, int8_t* codes) {
-  SWAGE_RETURN_IF_ERROR(CheckBits("unpack", bits));
-  SWAGE_RETURN_IF_ERROR(CheckSize("unpack", rows, n));
-  if (rows == 0 || n == 0) return Status();
+  return UnpackCodes({rows, n, CodePacking::kWords, bits}, reinterpret_cast<const uint8_t*>(words),
+                     codes);
+}
+
+Status CudaOps::PackCodes(const PackArgs& args, const int8_t* codes, uint8_t* bytes) {
+  SWAGE_RETURN_IF_ERROR(CheckPack("pack", args));
+  if (args.rows == 0 || args.n == 0) return Status();
   return CudaError(
-      cuda::UnpackRows(rows, n, bits, reinterpret_cast<const uint32_t*>(words), codes, kStream),
+      cuda::PackCodes(args.rows, args.n, args.packing, args.bits, codes, bytes, kStream), "pack");
+}
+
+Status CudaOps::UnpackCodes(const PackArgs& args, const uint8_t* bytes, int8_t* codes) {
+  SWAGE_RETURN_IF_ERROR(CheckPack("unpack", args));
+  if (args.rows == 0 || args.n == 0) return Status();
+  return CudaError(
+      cuda::UnpackCodes(args.rows, args.n, args.packing, args.bits, bytes, codes, kStream),
       "unpack");
 }
 

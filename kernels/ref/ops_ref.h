@@ -30,9 +30,12 @@ class RefOps : public Ops {
   Status Quantize(const QuantizeArgs& args) override;
   Status Dequantize(const QuantizeArgs& args, float* w) override;
   Status FakeQuantizeRows(int64_t rows, int64_t n, const std::string& format, float* x) override;
+  Status FakeQuantize(const FakeQuantizeArgs& args) override;
   Status PackRows(int64_t rows, int64_t n, int bits, const int8_t* codes, int32_t* words) override;
   Status UnpackRows(int64_t rows, int64_t n, int bits, const int32_t* words,
                     int8_t* codes) override;
+  Status PackCodes(const PackArgs& args, const int8_t* codes, uint8_t* bytes) override;
+  Status UnpackCodes(const PackArgs& args, const uint8_t* bytes, int8_t* codes) override;
   Status ErrorSums(int64_t n, const float* a, const float* b, double* error2,
                    double* norm2) override;
   Status CastToF32(int64_t n, const void* x, DType type, float* y) override;

@@ -20,7 +20,7 @@
 #include "kernels/api/ops.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/numeric/half.h"
-#include "kernels/numeric/int_quant.h"
+#include "kernels/numeric/pack_stream.h"
 
 namespace swage {
 namespace {
@@ -99,20 +99,24 @@ void MemoryBound(benchmark::State& state, double bytes, const Op& op) {
 
 struct Matrix {
   std::vector<int8_t> codes = std::vector<int8_t>(kElements),
-                      zeros = std::vector<int8_t>(kElements / 32);
-  std::vector<float> scales = std::vector<float>(kElements / 32);
-  QuantizeArgs Args(const std::string& format, int64_t group, bool per_tensor, bool symmetric) {
+                      zeros = std::vector<int8_t>(kElements / 16);
+  std::vector<float> scales = std::vector<float>(kElements / 16);
+  float global = 0;
+  // group 0: one scale a row; -1: one for all; -128: blocks of 128 x 128.
+  QuantizeArgs Args(const std::string& format, int64_t group, bool symmetric) {
     QuantizeArgs args;
     args.out = kRows;
     args.in = kColumns;
-    args.group = group == 0 ? kColumns : group;
-    args.per_tensor = per_tensor;
+    args.group = group == 0 ? kColumns : std::abs(group);
+    args.per_tensor = group == -1;
+    args.block_rows = group == -128 ? 128 : 1;
     args.format = format;
     args.symmetric = symmetric;
     args.w = Weights().data();
     args.codes = codes.data();
     args.scales = scales.data();
-    args.zeros = zeros.data();
+    args.zeros = symmetric ? nullptr : zeros.data();
+    args.global_scale = &global;
     return args;
   }
 };
@@ -122,51 +126,69 @@ Matrix& TheMatrix() {
   return *matrix;
 }
 
-void Quantize(benchmark::State& state, const std::string& format, int64_t group, bool per_tensor,
-              bool symmetric) {
-  const QuantizeArgs args = TheMatrix().Args(format, group, per_tensor, symmetric);
-  const double scales = per_tensor ? 4 : 4.0 * kElements / static_cast<double>(args.group);
-  // One scale for the tensor needs all of it read before the first code: twice in all.
-  const double bytes = (per_tensor ? 8.0 : 4.0) * kElements + kElements + scales;
+double ScaleBytes(const QuantizeArgs& args) {
+  if (args.per_tensor) return 4;
+  return (args.symmetric ? 4.0 : 5.0) * kElements /
+         static_cast<double>(args.group * args.block_rows);
+}
+
+void Quantize(benchmark::State& state, const std::string& format, int64_t group, bool symmetric) {
+  const QuantizeArgs args = TheMatrix().Args(format, group, symmetric);
+  // A scale for the whole tensor needs all of it read before the first code: twice in all.
+  const bool twice = args.per_tensor || format == "nvfp4" || format == "nvfp4_46";
+  const double bytes = (twice ? 8.0 : 4.0) * kElements + kElements + ScaleBytes(args);
   MemoryBound(state, bytes, [&] { Require(TheOps()->Quantize(args)); });
 }
-BENCHMARK_CAPTURE(Quantize, int4_group128, "int4", 128, false, true)->UseManualTime();
-BENCHMARK_CAPTURE(Quantize, int4_group128_asym, "int4", 128, false, false)->UseManualTime();
-BENCHMARK_CAPTURE(Quantize, int8_channel, "int8", 0, false, true)->UseManualTime();
-BENCHMARK_CAPTURE(Quantize, fp8_channel, "fp8_e4m3", 0, false, true)->UseManualTime();
-BENCHMARK_CAPTURE(Quantize, fp8_tensor, "fp8_e4m3", 0, true, true)->UseManualTime();
-
-void Dequantize(benchmark::State& state, const std::string& format, int64_t group) {
-  const QuantizeArgs args = TheMatrix().Args(format, group, false, true);
+void Dequantize(benchmark::State& state, const std::string& format, int64_t group, bool symmetric) {
+  const QuantizeArgs args = TheMatrix().Args(format, group, symmetric);
   Require(TheOps()->Quantize(args));
   std::vector<float> w(kElements);
-  MemoryBound(state, 5.0 * kElements, [&] { Require(TheOps()->Dequantize(args, w.data())); });
+  MemoryBound(state, 5.0 * kElements + ScaleBytes(args),
+              [&] { Require(TheOps()->Dequantize(args, w.data())); });
 }
-BENCHMARK_CAPTURE(Dequantize, int4_group128, "int4", 128)->UseManualTime();
-BENCHMARK_CAPTURE(Dequantize, int8_channel, "int8", 0)->UseManualTime();
-BENCHMARK_CAPTURE(Dequantize, fp8_channel, "fp8_e4m3", 0)->UseManualTime();
+#define QUANTIZE(name, ...)                                        \
+  BENCHMARK_CAPTURE(Quantize, name, __VA_ARGS__)->UseManualTime(); \
+  BENCHMARK_CAPTURE(Dequantize, name, __VA_ARGS__)->UseManualTime()
+QUANTIZE(int4_group128, "int4", 128, true);
+QUANTIZE(int4_group128_asym, "int4", 128, false);
+QUANTIZE(int8_channel, "int8", 0, true);
+QUANTIZE(ternary_channel, "ternary", 0, true);
+QUANTIZE(fp8_e4m3_channel, "fp8_e4m3", 0, true);
+QUANTIZE(fp8_e4m3_tensor, "fp8_e4m3", -1, true);
+QUANTIZE(fp8_e4m3_block, "fp8_e4m3", -128, true);
+QUANTIZE(fp8_e5m2_channel, "fp8_e5m2", 0, true);
+QUANTIZE(mxfp8, "mxfp8", 32, true);
+QUANTIZE(mxfp4, "mxfp4", 32, true);
+QUANTIZE(nvfp4, "nvfp4", 16, true);
+QUANTIZE(nvfp4_46, "nvfp4_46", 16, true);
+QUANTIZE(fp4_ue5m3, "fp4_ue5m3", 16, true);
+QUANTIZE(nf4_group64, "nf4", 64, true);
 
-void Pack(benchmark::State& state) {
-  const int bits = static_cast<int>(state.range(0));
+void Pack(benchmark::State& state, CodePacking packing, int bits) {
+  const PackArgs args{kRows, kColumns, packing, bits};
   std::vector<int8_t> codes(kElements, 1);
-  std::vector<int32_t> words(kRows * PackedWords(kColumns, bits));
-  const double bytes = static_cast<double>(kElements) + 4.0 * static_cast<double>(words.size());
-  MemoryBound(state, bytes, [&] {
-    Require(TheOps()->PackRows(kRows, kColumns, bits, codes.data(), words.data()));
-  });
+  std::vector<uint8_t> stream(kRows * PackedRowBytes(packing, bits, kColumns));
+  MemoryBound(state, static_cast<double>(codes.size() + stream.size()),
+              [&] { Require(TheOps()->PackCodes(args, codes.data(), stream.data())); });
 }
-BENCHMARK(Pack)->Arg(3)->Arg(4)->Arg(8)->UseManualTime();
-
-void Unpack(benchmark::State& state) {
-  const int bits = static_cast<int>(state.range(0));
+void Unpack(benchmark::State& state, CodePacking packing, int bits) {
+  const PackArgs args{kRows, kColumns, packing, bits};
   std::vector<int8_t> codes(kElements);
-  std::vector<int32_t> words(kRows * PackedWords(kColumns, bits), 0x12345678);
-  const double bytes = static_cast<double>(kElements) + 4.0 * static_cast<double>(words.size());
-  MemoryBound(state, bytes, [&] {
-    Require(TheOps()->UnpackRows(kRows, kColumns, bits, words.data(), codes.data()));
-  });
+  std::vector<uint8_t> stream(kRows * PackedRowBytes(packing, bits, kColumns), 0x5a);
+  MemoryBound(state, static_cast<double>(codes.size() + stream.size()),
+              [&] { Require(TheOps()->UnpackCodes(args, stream.data(), codes.data())); });
 }
-BENCHMARK(Unpack)->Arg(3)->Arg(4)->Arg(8)->UseManualTime();
+#define PACK(name, ...)                                        \
+  BENCHMARK_CAPTURE(Pack, name, __VA_ARGS__)->UseManualTime(); \
+  BENCHMARK_CAPTURE(Unpack, name, __VA_ARGS__)->UseManualTime()
+PACK(bits1, CodePacking::kWords, 1);
+PACK(bits2, CodePacking::kWords, 2);
+PACK(bits3, CodePacking::kWords, 3);
+PACK(bits4, CodePacking::kWords, 4);
+PACK(bits5, CodePacking::kWords, 5);
+PACK(bits8, CodePacking::kWords, 8);
+PACK(nibbles, CodePacking::kBits, 4);
+PACK(trits, CodePacking::kTrits, 2);
 
 void CastTo(benchmark::State& state, DType type) {
   std::vector<uint16_t> narrow(kElements);

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "kernels/cuda/index.h"
-#include "kernels/numeric/int_quant.h"
+#include "kernels/numeric/lane_sum.h"
+#include "kernels/numeric/pack_stream.h"
+#include "kernels/numeric/scale_grid.h"
 
 namespace swage::cuda {
 namespace {
@@ -40,31 +42,55 @@ TEST(CudaIndexTest, WarpsTakeEachGroupOnce) {
   }
 }
 
-TEST(CudaIndexTest, ElementsFindTheScaleOfTheirGroup) {
-  const int64_t out = 5, in = 12, group = 4;
-  for (int64_t r = 0; r < out; ++r) {
-    for (int64_t c = 0; c < in; ++c) {
-      EXPECT_EQ(ScaleIndex(r * in + c, group), r * (in / group) + c / group);
-      EXPECT_EQ(ScaleIndex(r * in + c, in), r);
-      EXPECT_EQ(ScaleIndex(r * in + c, 0), 0);
+// Every element belongs to the rectangle that its scale is made from, edges included.
+TEST(CudaIndexTest, ElementsFindTheScaleOfTheirRectangle) {
+  const ScaleGrid grids[] = {{5, 12, 1, 4}, {5, 12, 1, 12},       {5, 12, 5, 12},
+                             {5, 12, 2, 5}, {300, 257, 128, 128}, {1, 1, 128, 128}};
+  for (const ScaleGrid& grid : grids) {
+    std::vector<int> scale_of(grid.out * grid.in, -1);
+    for (int64_t at = 0; at < ScaleCount(grid); ++at) {
+      const Rectangle part = RectangleOf(grid, at);
+      for (int64_t i = 0; i < part.rows * part.columns; ++i) {  // as a block of threads walks it
+        const int64_t row = part.row + i / part.columns, column = part.column + i % part.columns;
+        ASSERT_LT(row, grid.out);
+        ASSERT_LT(column, grid.in);
+        ASSERT_EQ(scale_of[row * grid.in + column], -1);
+        scale_of[row * grid.in + column] = static_cast<int>(at);
+      }
     }
+    for (int64_t i = 0; i < grid.out * grid.in; ++i) EXPECT_EQ(ScaleIndexOf(grid, i), scale_of[i]);
   }
 }
 
 TEST(CudaIndexTest, ThreadsPackTheRowsOfTheReference) {
   const int64_t rows = 3, n = 37;
-  for (int bits = 2; bits <= 8; ++bits) {
-    const int64_t width = PackedWords(n, bits);
-    std::vector<int8_t> codes(rows * n);
-    for (size_t i = 0; i < codes.size(); ++i)
-      codes[i] = static_cast<int8_t>(i * 7 % (1u << bits)) - (1 << (bits - 1));
-    std::vector<uint32_t> words(rows * width);
-    for (int64_t i = 0; i < rows * width; ++i) {  // one thread each
-      const WordPlace place = WordPlaceOf(i, width);
-      words[i] = PackedWord(codes.data() + place.row * n, n, bits, place.word);
-    }
-    for (int64_t i = 0; i < rows * n; ++i) {
-      EXPECT_EQ(UnpackedCode(words.data() + i / n * width, bits, i % n), codes[i]);
+  for (const CodePacking packing : {CodePacking::kWords, CodePacking::kBits, CodePacking::kTrits}) {
+    for (int bits = packing == CodePacking::kTrits ? 2 : 1; bits <= 8; ++bits) {
+      const int64_t width = PackedRowBytes(packing, bits, n);
+      std::vector<int8_t> codes(rows * n);
+      for (size_t i = 0; i < codes.size(); ++i) {
+        const int code =
+            static_cast<int>(i * 7 % (packing == CodePacking::kTrits ? 3 : 1u << bits));
+        codes[i] = static_cast<int8_t>(packing == CodePacking::kTrits   ? code - 1
+                                       : packing == CodePacking::kWords ? code - (1 << (bits - 1))
+                                                                        : code);
+      }
+      std::vector<uint8_t> bytes(rows * width);
+      for (int64_t i = 0; i < rows * width; ++i) {  // one thread each
+        const PlaceInRow place = PlaceOf(i, width);
+        bytes[i] = PackedByte(packing, bits, codes.data() + place.row * n, n, place.index);
+      }
+      for (int64_t i = 0; i < rows * n; ++i) {
+        const PlaceInRow place = PlaceOf(i, n);
+        EXPECT_EQ(CodeOfStream(packing, bits, bytes.data() + place.row * width, place.index),
+                  codes[i]);
+      }
+      if (packing != CodePacking::kWords) continue;
+      for (int64_t i = 0; i < rows * PackedWords(n, bits); ++i) {  // words are the same stream
+        const PlaceInRow place = PlaceOf(i, PackedWords(n, bits));
+        const uint32_t word = PackedWord(codes.data() + place.row * n, n, bits, place.index);
+        for (int b = 0; b < 4; ++b) EXPECT_EQ(bytes[4 * i + b], word >> (8 * b) & 0xffu);
+      }
     }
   }
 }
@@ -101,6 +127,19 @@ TEST(CudaIndexTest, NextLargestTakesTheFirstOfEqualOnes) {
   EXPECT_EQ(chosen[1], 2);
   EXPECT_EQ(chosen[2], 0);
   EXPECT_EQ(chosen[3], 3);
+}
+
+// A warp's shuffles add as the reference's tree does, and every lane ends with the sum.
+TEST(CudaIndexTest, WarpsSumAsTheReference) {
+  LaneSums sums;
+  for (int l = 0; l < kSumLanes; ++l) sums.lane[l] = 1.0f / static_cast<float>(l + 3);
+  static_assert(kSumLanes == kWarp);
+  LaneSums lanes = sums;
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+    const LaneSums before = lanes;
+    for (int l = 0; l < kWarp; ++l) lanes.lane[l] += before.lane[l ^ distance];
+  }
+  for (int l = 0; l < kWarp; ++l) EXPECT_EQ(lanes.lane[l], TreeSum(sums));
 }
 
 }  // namespace

@@ -1,13 +1,11 @@
 // Properties of the number formats themselves.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "kernels/numeric/formats.h"
-#include "kernels/numeric/fp8_e4m3.h"
-#include "kernels/numeric/half.h"
-#include "kernels/numeric/int_quant.h"
 
 namespace swage {
 namespace {
@@ -161,11 +159,182 @@ TEST(IntQuantTest, WordsAndCodesAddressTheSameBits) {
   }
 }
 
+// Values by code, as the specifications give them.
+struct SmallFloat {
+  const char* name;
+  int codes;  // non-negative ones, finite
+  int exponent_bits, mantissa_bits, bias;
+  uint8_t (*encode)(float);
+  float (*decode)(uint8_t);
+};
+
+const SmallFloat kSmallFloats[] = {{"fp8_e5m2", 0x7c, 5, 2, 15, EncodeFp8E5M2, DecodeFp8E5M2},
+                                   {"fp4_e2m1", 8, 2, 1, 1, EncodeFp4, DecodeFp4},
+                                   {"ue5m3", 255, 5, 3, 15, UE5M3Byte, UE5M3Value},
+                                   {"fp8_e4m3", 0x7f, 4, 3, 7, EncodeFp8, DecodeFp8}};
+
+double Specified(const SmallFloat& f, int code) {
+  const int mantissa = code & ((1 << f.mantissa_bits) - 1), exponent = code >> f.mantissa_bits;
+  return exponent == 0
+             ? std::ldexp(mantissa, 1 - f.bias - f.mantissa_bits)
+             : std::ldexp((1 << f.mantissa_bits) + mantissa, exponent - f.bias - f.mantissa_bits);
+}
+
+TEST(SmallFloatTest, CodesAreAsSpecifiedAndRoundingIsToTheNearestTiesToEven) {
+  for (const SmallFloat& f : kSmallFloats) {
+    SCOPED_TRACE(f.name);
+    for (int c = 0; c < f.codes; ++c) {
+      ASSERT_EQ(f.decode(static_cast<uint8_t>(c)), Specified(f, c)) << c;
+      ASSERT_EQ(f.encode(static_cast<float>(Specified(f, c))), c);
+      if (c + 1 == f.codes) break;
+      const auto middle = static_cast<float>((Specified(f, c) + Specified(f, c + 1)) / 2);
+      ASSERT_EQ(f.encode(middle), c % 2 == 0 ? c : c + 1) << c;
+      ASSERT_EQ(f.encode(std::nextafter(middle, 0.0f)), c) << c;
+      ASSERT_EQ(f.encode(std::nextafter(middle, 1e9f)), c + 1) << c;
+    }
+    const auto largest = static_cast<float>(Specified(f, f.codes - 1));
+    for (const float big : {largest * 1.01f, largest * 4, 3e38f, INFINITY}) {
+      EXPECT_EQ(f.encode(big), f.codes - 1);
+    }
+    int last = 0;
+    for (uint32_t bits = 0; bits < 0x7f800000u; bits += 0x3001) {
+      const int code = f.encode(FloatOf(bits));
+      ASSERT_GE(code, last);
+      last = code;
+    }
+  }
+}
+
+TEST(SmallFloatTest, SignsAndNan) {
+  EXPECT_EQ(EncodeFp8E5M2(-0.0f), 0x80);
+  EXPECT_EQ(EncodeFp8E5M2(-INFINITY), 0xfb);  // the largest finite value
+  EXPECT_EQ(EncodeFp8E5M2(NAN) & 0x7f, 0x7f);
+  EXPECT_TRUE(std::isnan(DecodeFp8E5M2(0x7d)));
+  EXPECT_EQ(DecodeFp8E5M2(0xfc), -INFINITY);
+  EXPECT_EQ(EncodeFp4(-0.0f), 0);
+  EXPECT_EQ(EncodeFp4(-1e-9f), 8);  // compressed-tensors keeps the sign of what rounds to zero
+  EXPECT_EQ(EncodeFp4(-5.0f), 0xe);
+  EXPECT_EQ(EncodeFp4(NAN) & 7, 7);
+  EXPECT_EQ(EncodeFp4(-INFINITY), 0xf);
+  for (int c = 0; c < 16; ++c) {
+    EXPECT_EQ(std::signbit(DecodeFp4(static_cast<uint8_t>(c))), c >= 8);
+    if (c != 8) {
+      EXPECT_EQ(EncodeFp4(DecodeFp4(static_cast<uint8_t>(c))), c);
+    }
+  }
+  EXPECT_EQ(UE5M3Byte(NAN), 0);
+  EXPECT_EQ(UE5M3Byte(-1.0f), 0);
+}
+
+TEST(ScaleTypeTest, PowersFollowTheirRule) {
+  const auto power = [](float absmax, PowerRule rule) { return E8M0Of(absmax, 6, 2, rule); };
+  EXPECT_EQ(power(6.0f, PowerRule::kSnap), 127);
+  EXPECT_EQ(power(6.99f, PowerRule::kSnap), 127);
+  EXPECT_EQ(power(7.0f, PowerRule::kSnap), 128);
+  EXPECT_EQ(power(7.99f, PowerRule::kFloor), 127);
+  EXPECT_EQ(power(6.0f, PowerRule::kCeil), 127);
+  EXPECT_EQ(power(std::nextafter(6.0f, 7.0f), PowerRule::kCeil), 128);
+  EXPECT_EQ(E8M0Of(448.0f, 448, 8, PowerRule::kCeil), 127);
+  EXPECT_EQ(E8M0Of(449.0f, 448, 8, PowerRule::kCeil), 128);
+  EXPECT_EQ(power(0.0f, PowerRule::kSnap), 0);
+  EXPECT_EQ(power(1e-41f, PowerRule::kCeil), 0);
+  EXPECT_LE(power(3.4e38f, PowerRule::kSnap), 254);
+  for (int byte = 0; byte < 255; ++byte) {
+    const float value = E8M0Value(static_cast<uint8_t>(byte));
+    EXPECT_EQ(value, std::ldexp(1.0f, byte - 127));
+    EXPECT_EQ(E8M0Byte(value), byte);
+  }
+}
+
+TEST(ScaleTypeTest, NothingIsDividedByZeroOrInfinity) {
+  for (const ScaleType type :
+       {ScaleType::kF32, ScaleType::kF16, ScaleType::kBF16, ScaleType::kE4M3, ScaleType::kUE5M3}) {
+    for (const float scale : {0.0f, 1e-45f, 1e-30f, 1.0f, 70000.0f, 3.4e38f}) {
+      const float rounded = RoundScale(scale, type);
+      EXPECT_GT(rounded, 0.0f);
+      EXPECT_TRUE(std::isfinite(rounded));
+      EXPECT_EQ(RoundScale(rounded, type), rounded);
+    }
+  }
+  EXPECT_EQ(GlobalScale(2.0f, 6, 448), 1344.0f);
+  EXPECT_EQ(GlobalScale(0.0f, 6, 448), 1.0f);
+  EXPECT_EQ(GlobalScale(1e-37f, 6, 448), 1.0f);  // the quotient overflows
+}
+
+TEST(CodebookTest, TheNearestValueWinsAndMiddlesGoDown) {
+  const float values[] = {-1.0f, -0.25f, 0.0f, 0.5f, 2.0f};
+  for (float x = -1.5f; x < 2.5f; x += 0.01f) {
+    int nearest = 0;
+    for (int i = 1; i < 5; ++i) {
+      if (std::fabs(values[i] - x) < std::fabs(values[nearest] - x)) nearest = i;
+    }
+    EXPECT_EQ(NearestCodeword(values, 5, x), nearest) << x;
+  }
+  EXPECT_EQ(NearestCodeword(values, 5, 0.25f), 2);
+  EXPECT_EQ(NearestCodeword(values, 5, INFINITY), 4);
+  EXPECT_EQ(NearestCodeword(values, 5, NAN), 0);
+  for (int i = 0; i < kNf4Values; ++i) {
+    EXPECT_EQ(NearestNf4(Nf4Value(i)), i);
+    EXPECT_LT(i == 0 ? -2.0f : Nf4Value(i - 1), Nf4Value(i));
+  }
+}
+
+TEST(PackStreamTest, LayoutsAreAsDocumented) {
+  const std::vector<int8_t> nibbles = {1, 15};  // 0.5 and -6: the golden byte of nvfp4
+  EXPECT_EQ(PackedByte(CodePacking::kBits, 4, nibbles.data(), 2, 0), 0xf1);
+  const std::vector<int8_t> trits = {1, -1, 0, 1, -1, 0};
+  EXPECT_EQ(PackedRowBytes(CodePacking::kTrits, 2, 6), 2);
+  EXPECT_EQ(PackedByte(CodePacking::kTrits, 2, trits.data(), 6, 0), 2 + 0 + 9 + 2 * 27 + 0);
+  EXPECT_EQ(PackedByte(CodePacking::kTrits, 2, trits.data(), 6, 1), 1);
+  for (int byte = 243; byte < 256; ++byte) {  // bytes that nobody writes still give codes
+    const auto b = static_cast<uint8_t>(byte);
+    for (int i = 0; i < 5; ++i) EXPECT_LE(std::abs(CodeOfStream(CodePacking::kTrits, 2, &b, i)), 1);
+  }
+}
+
+// Of every format: decoding is monotone in the weight, what is decoded encodes to itself, and the
+// error is at most half of the gap between neighbours.
+TEST(NumberCodecTest, EveryFormatRoundsToItsNearestValue) {
+  for (const FormatRow& row : Formats()) {
+    if (row.max_value == 0) continue;
+    SCOPED_TRACE(std::string(row.id));
+    NumberCodec codec;
+    codec.kind = row.kind;
+    codec.bits = row.bits;
+    codec.count = kNf4Values;
+    if (row.is_integer()) codec.grid = GridOf(row);
+    const float zero = row.is_integer() && row.bits == 1 ? -0.5f : 0.0f;
+    std::vector<float> values = ValuesOf(row);
+    std::sort(values.begin(), values.end());
+    for (const float scale : {1.0f, 0.0123f, 3e10f}) {
+      float last = -INFINITY;
+      for (int i = -4000; i <= 4000; ++i) {
+        const float w = static_cast<float>(i) / 4000 * 1.1f * row.max_value * scale;
+        const float got = DecodeNumber(codec, EncodeNumber(codec, w, scale, zero), scale, zero);
+        ASSERT_GE(got, last);
+        last = got;
+        ASSERT_EQ(DecodeNumber(codec, EncodeNumber(codec, got, scale, zero), scale, zero), got);
+        float best = INFINITY;
+        for (const float v : values) best = std::min(best, std::fabs(v * scale - w));
+        ASSERT_LE(std::fabs(got - w), best * 1.0001f + 1e-6f * scale);
+      }
+    }
+  }
+}
+
 TEST(FormatsTest, TableNamesEveryFormatOnce) {
   for (const FormatRow& row : Formats()) {
     EXPECT_EQ(FindFormat(row.id), &row);
     EXPECT_FALSE(row.granularities.empty());
-    EXPECT_EQ(row.max_value, row.kind == FormatKind::kInteger ? IntGridOf(row.bits).hi : kFp8Max);
+    const std::vector<float> values = ValuesOf(row);
+    if (row.max_value == 0) continue;  // the caller's codebook
+    ASSERT_FALSE(values.empty()) << row.id;
+    EXPECT_LE(values.size(), size_t{1} << row.bits) << row.id;
+    // Integers: the grid reaches half a step beyond what absmax becomes, on one side.
+    const float largest = *std::max_element(values.begin(), values.end());
+    EXPECT_LE(largest, row.max_value) << row.id;
+    EXPECT_GE(largest, row.max_value - (row.is_integer() ? 0.5f : 0.0f)) << row.id;
+    EXPECT_GE(static_cast<double>(row.bits), row.code_bits) << row.id;
   }
   EXPECT_EQ(FindFormat("int9"), nullptr);
   EXPECT_EQ(FindFormat(""), nullptr);
