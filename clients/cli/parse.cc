@@ -129,10 +129,10 @@ void AddQuantize(CLI::App* app, Run* run) {
   AddSubmitFlags(quantize, run);
   quantize->add_option("--method", flags->method, "'swage methods' lists them")->capture_default_str();
   quantize->add_option("--format", flags->format, "Of the weights")->capture_default_str();
-  quantize->add_option("--granularity", flags->granularity, "tensor, channel or group");
+  quantize->add_option("--granularity", flags->granularity, "tensor, channel, group or block");
   quantize->add_option("--group-size", flags->group_size, "Weights that share a scale; implies group");
   quantize->add_flag("--asymmetric", flags->asymmetric, "With zero points");
-  quantize->add_option("--activations", flags->activations, "Format of the activations, dynamic per token");
+  quantize->add_option("--activations", flags->activations, "Format of the activations, rounded as they come");
   quantize->add_option("--option", flags->options, "The method's own options")->type_name("NAME=VALUE");
   quantize->add_option("--target", flags->targets, "Modules to quantize (globs)");
   quantize->add_option("--ignore", flags->ignore, "Modules to leave (globs)");

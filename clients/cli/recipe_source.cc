@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/limits.h"
+#include "workers/recipe/scheme.h"
 
 namespace swage {
 namespace {
@@ -64,14 +65,16 @@ StatusOr<std::string> OptionLines(const std::vector<std::string>& options) {
 }
 
 std::string StepYaml(const QuantizeFlags& flags, const std::string& option_lines) {
+  const SchemeRules* rules = FindSchemeRules(flags.format);
+  const bool grouped = flags.group_size > 0 || (rules != nullptr && rules->fixed_group);
   const std::string granularity =
-      !flags.granularity.empty() ? flags.granularity : flags.group_size > 0 ? "group" : "channel";
+      !flags.granularity.empty() ? flags.granularity : grouped ? "group" : "channel";
   std::string yaml = Cat("steps:\n- kind: quantize\n  method: ", Quoted(flags.method), "\n  format: ",
                          Quoted(flags.format), "\n  granularity: ", Quoted(granularity), "\n");
   if (flags.group_size > 0) yaml += Cat("  group_size: ", flags.group_size, "\n");
   yaml += Cat("  symmetric: ", flags.asymmetric ? "false" : "true", "\n");
   if (!flags.activations.empty()) {
-    yaml += Cat("  activations: {format: ", Quoted(flags.activations), ", granularity: token, dynamic: true}\n");
+    yaml += Cat("  activations: {format: ", Quoted(flags.activations), ", dynamic: true}\n");
   }
   if (!option_lines.empty()) yaml += Cat("  options:\n", option_lines);
   if (!flags.targets.empty()) yaml += Cat("  targets: ", QuotedList(flags.targets), "\n");

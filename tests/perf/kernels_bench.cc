@@ -4,7 +4,9 @@
 // ceilings are measured anew before each benchmark, because on a shared machine they move from
 // minute to minute.
 //   swage-bench-kernels [--benchmark_filter=Quantize] ; SWAGE_BENCH_THREADS=2 sets the number of
-//   threads (default: all)
+//   threads (default: all); SWAGE_BENCH_ROWS=1024 takes that many of 8192 rows of 8192 weights
+//   (default 256 MiB of f32: beyond every cache), for short runs between a shared machine's other
+//   work
 #include <benchmark/benchmark.h>
 #include <omp.h>
 
@@ -25,15 +27,20 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kRows = 8192, kColumns = 8192;  // 256 MiB of f32: beyond every cache
-constexpr int64_t kElements = kRows * kColumns;
+constexpr int64_t kColumns = 8192;
+
+int64_t NumberFromEnvironment(const char* name, int64_t otherwise) {
+  const char* text = std::getenv(name);
+  const int64_t wanted = text == nullptr ? 0 : std::atoll(text);
+  return wanted > 0 ? wanted : otherwise;
+}
+
+const int64_t kRows = NumberFromEnvironment("SWAGE_BENCH_ROWS", 8192);
+const int64_t kElements = kRows * kColumns;
 
 int Threads() {
-  static const int threads = [] {
-    const char* text = std::getenv("SWAGE_BENCH_THREADS");
-    const int wanted = text == nullptr ? 0 : std::atoi(text);
-    return wanted > 0 ? wanted : omp_get_num_procs();
-  }();
+  static const int threads =
+      static_cast<int>(NumberFromEnvironment("SWAGE_BENCH_THREADS", omp_get_num_procs()));
   return threads;
 }
 

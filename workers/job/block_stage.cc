@@ -1,7 +1,10 @@
 // Stages "block[i]": one block's linears are made resident, compressed, encoded, decoded again by
 // the ordinary reader, measured, and written to the scratch folder.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include "kernels/numeric/formats.h"
 #include "workers/job/job.h"
 #include "workers/recipe/scheme.h"
 
@@ -39,14 +42,47 @@ struct CompressedLinear {
   LayerReport report;
 };
 
-StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan) {
+// Of a linear of this block; lm_head reads what no other linear reads.
+int InputGroupOf(const Job& job, const LinearPlan& plan) {
+  if (plan.module == job.original->architecture().lm_head) return -1;
+  return job.SpecOf(plan.module).input_group;
+}
+
+// By input group: the global scale that linears of a two-level format share because serving engines
+// fuse them; it is their largest weight's.
+StatusOr<std::map<int, float>> FusedGlobalScales(Job* job,
+                                                 const std::vector<const LinearPlan*>& linears) {
+  std::map<int, float> scales;
+  for (const LinearPlan* plan : linears) {
+    const FormatRow* row = FindFormat(plan->weights.format);
+    if (row == nullptr || row->scale_type != ScaleType::kE4M3) continue;
+    const LinearSpec spec = job->SpecOf(plan->module);
+    Buffer<float> weight(spec.out * spec.in);
+    SWAGE_RETURN_IF_ERROR(
+        job->original->ReadWeight(job->ops.get(), plan->module, spec, weight.data()));
+    float absmax = 0;
+    for (int64_t i = 0; i < spec.out * spec.in; ++i) {
+      absmax = std::max(absmax, std::fabs(weight.data()[i]));
+    }
+    const float bound = row->scale_rule == ScaleRule::kFourOverSix ? 256.0f : kFp8Max;
+    const float scale = GlobalScale(absmax, row->max_value, bound);
+    const auto [slot, is_first] = scales.try_emplace(InputGroupOf(*job, *plan), scale);
+    slot->second = std::min(slot->second, scale);
+  }
+  return scales;
+}
+
+StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
+                                          const std::map<int, float>& global_scales) {
   Ops* ops = job->ops.get();
   const LinearSpec spec = job->SpecOf(plan.module);
   const int64_t count = spec.out * spec.in;
   Buffer<float> weight(count), values(count), decoded(count);
   SWAGE_RETURN_IF_ERROR(
       job->original->ReadWeight(ops, plan.module, spec, weight.data()));
-  const LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
+  LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
+  if (auto found = global_scales.find(InputGroupOf(*job, plan)); found != global_scales.end())
+    task.global_scale = found->second;
   SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
   SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values.data()));
   SWAGE_RETURN_IF_ERROR(CheckNotDegenerate(plan.module, q, values.data()));
@@ -85,8 +121,10 @@ Status RunBlock(Job* job, int64_t layer) {
   std::vector<EncodedTensor> tensors;
   std::vector<LayerReport> layers;
   double error2 = 0, norm2 = 0;
+  using Globals = std::map<int, float>;
+  SWAGE_ASSIGN_OR_RETURN(const Globals global_scales, FusedGlobalScales(job, linears));
   for (const LinearPlan* plan : linears) {
-    SWAGE_ASSIGN_OR_RETURN(CompressedLinear linear, CompressLinear(job, *plan));
+    SWAGE_ASSIGN_OR_RETURN(CompressedLinear linear, CompressLinear(job, *plan, global_scales));
     for (EncodedTensor& tensor : linear.tensors) tensors.push_back(std::move(tensor));
     error2 += linear.report.error2;
     norm2 += linear.report.norm2;

@@ -17,6 +17,8 @@ struct LinearTask {
   const std::map<std::string, std::string>* options = nullptr;  // of the step, complete
   int64_t out = 0, in = 0;
   const float* weight = nullptr;  // [out, in]
+  // Of two-level formats: > 0 is the global scale to take, since linears that are fused share one.
+  float global_scale = 0;
 };
 
 // Stateless; thread-safe as far as the Ops given are.

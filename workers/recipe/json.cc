@@ -13,7 +13,7 @@ void PutScheme(const QuantScheme& scheme, json* out) {
   (*out)["format"] = scheme.format;
   (*out)["granularity"] = scheme.granularity;
   (*out)["symmetric"] = scheme.symmetric;
-  if (scheme.granularity == "group") (*out)["group_size"] = scheme.group_size;
+  if (scheme.group_size > 0) (*out)["group_size"] = scheme.group_size;
 }
 
 // Options are kept as text; in JSON a number is a number.
@@ -39,6 +39,8 @@ json StepJson(const RecipeStep& step) {
     out["activations"] = {{"format", step.activations->format},
                           {"granularity", step.activations->granularity},
                           {"dynamic", step.activations->dynamic}};
+    if (step.activations->group_size > 0)
+      out["activations"]["group_size"] = step.activations->group_size;
   }
   out["options"] = json::object();
   for (const auto& [name, value] : step.options)

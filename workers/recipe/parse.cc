@@ -67,15 +67,17 @@ Status ReadScheme(const MapReader& map, const MethodRow& method, const QuantSche
   if (base == nullptr) out->granularity = std::string(rules->default_granularity);
   SWAGE_RETURN_IF_ERROR(map.Choice("granularity", Owned(method.granularities), &out->granularity));
   SWAGE_RETURN_IF_ERROR(map.Bool("symmetric", &out->symmetric));
-  if (out->granularity == "group") {
-    if (out->group_size == 0) out->group_size = kDefaultGroupSize;
+  const bool other_format = base != nullptr && base->format != out->format &&
+                            (rules->fixed_group || FindSchemeRules(base->format)->fixed_group);
+  if (out->granularity == "group" || out->granularity == "block") {
+    if (out->group_size == 0 || other_format) out->group_size = rules->group_size;
     SWAGE_RETURN_IF_ERROR(map.Int("group_size", 1, kMaxGroupSize, &out->group_size));
   } else {
     if (const TreeNode* size = map.Find("group_size")) {
       return InvalidInput("GROUP_SIZE_WITHOUT_GROUP",
                           Cat(AtLine(size->line), "'group_size' is given, but the granularity is '",
                               out->granularity, "'"),
-                          "add granularity: group, or remove group_size");
+                          "add granularity: group or block, or remove group_size");
     }
     out->group_size = 0;
   }
@@ -85,12 +87,27 @@ Status ReadScheme(const MapReader& map, const MethodRow& method, const QuantSche
 StatusOr<ActivationScheme> ReadActivations(const TreeNode& node) {
   SWAGE_ASSIGN_OR_RETURN(
       const MapReader map,
-      MapReader::Open(node, "activations", {"format", "granularity", "dynamic"}));
+      MapReader::Open(node, "activations", {"format", "granularity", "group_size", "dynamic"}));
   ActivationScheme out;
-  out.granularity = "token";
   SWAGE_RETURN_IF_ERROR(map.Require("format"));
-  SWAGE_RETURN_IF_ERROR(map.Choice("format", {"int8", "fp8_e4m3"}, &out.format));
-  SWAGE_RETURN_IF_ERROR(map.Choice("granularity", {"token"}, &out.granularity));
+  SWAGE_RETURN_IF_ERROR(map.Choice("format", {"int8", "fp8_e4m3", "mxfp4", "mxfp8"}, &out.format));
+  const bool microscaling = out.format.starts_with("mx");
+  out.granularity = microscaling ? "group" : "token";
+  Words granularities = {"token"};
+  if (microscaling) granularities = {"group"};
+  if (out.format == "fp8_e4m3") granularities.emplace_back("group");
+  SWAGE_RETURN_IF_ERROR(map.Choice("granularity", granularities, &out.granularity));
+  if (out.granularity == "group") {
+    const int64_t size = microscaling ? 32 : kActivationGroupSize;
+    out.group_size = size;
+    SWAGE_RETURN_IF_ERROR(map.Int("group_size", size, size, &out.group_size));
+  } else if (const TreeNode* size = map.Find("group_size")) {
+    return InvalidInput("GROUP_SIZE_WITHOUT_GROUP",
+                        Cat(AtLine(size->line),
+                            "'group_size' is given, but the granularity of "
+                            "the activations is 'token'"),
+                        "add granularity: group, or remove group_size");
+  }
   SWAGE_RETURN_IF_ERROR(map.Bool("dynamic", &out.dynamic));
   if (!out.dynamic) {
     return InvalidInput("STATIC_ACTIVATIONS",
@@ -216,8 +233,21 @@ Words CommonExports(const std::vector<RecipeStep>& steps) {
   return common;
 }
 
-Status CheckDenseExport(const Recipe& recipe) {
+Status CheckExport(const Recipe& recipe, const QuantScheme& scheme) {
+  if (recipe.export_format != "compressed-tensors" ||
+      FindSchemeRules(scheme.format)->compressed_tensors) {
+    return absl::OkStatus();
+  }
+  return InvalidInput("EXPORT_CANNOT_EXPRESS",
+                      Cat("recipe: compressed-tensors has no words for weights in ", scheme.format),
+                      "write export: dense, or choose another format");
+}
+
+Status CheckExports(const Recipe& recipe) {
   for (const RecipeStep& step : recipe.steps) {
+    SWAGE_RETURN_IF_ERROR(CheckExport(recipe, step.weights));
+    for (const Override& override : step.overrides)
+      SWAGE_RETURN_IF_ERROR(CheckExport(recipe, override.scheme));
     if (recipe.export_format != "dense" || !step.activations) continue;
     return InvalidInput("EXPORT_CANNOT_EXPRESS",
                         "recipe: a dense model cannot say that its activations are rounded",
@@ -246,7 +276,7 @@ StatusOr<Recipe> ReadRecipe(const TreeNode& node) {
     }
   }
   SWAGE_RETURN_IF_ERROR(root.Choice("export", CommonExports(recipe.steps), &recipe.export_format));
-  SWAGE_RETURN_IF_ERROR(CheckDenseExport(recipe));
+  SWAGE_RETURN_IF_ERROR(CheckExports(recipe));
   SWAGE_RETURN_IF_ERROR(root.Unsigned("seed", &recipe.seed));
   return recipe;
 }

@@ -45,15 +45,32 @@ const QuantScheme& SchemeOf(const RecipeStep& step, std::string_view module) {
   return found == step.overrides.rend() ? step.weights : found->scheme;
 }
 
-Status CheckGroup(const LinearShape& shape, const QuantScheme& scheme) {
-  if (scheme.granularity != "group" || shape.in % scheme.group_size == 0) return absl::OkStatus();
+std::string DivisorsOf(int64_t in) {
   std::string divisors;
   for (int64_t size = 1024; size >= 16; size /= 2) {
-    if (shape.in % size == 0) divisors += Cat(divisors.empty() ? "" : ", ", size);
+    if (in % size == 0) divisors += Cat(divisors.empty() ? "" : ", ", size);
   }
-  return InvalidInput("GROUP_DOES_NOT_DIVIDE",
-                      Cat("the group size ", scheme.group_size, " does not divide the ", shape.in,
-                          " inputs of ", shape.module),
+  return divisors;
+}
+
+Status CheckGroup(const LinearShape& shape, const QuantScheme& scheme,
+                  const std::optional<ActivationScheme>& activations) {
+  const int64_t of_inputs = activations ? activations->group_size : 0;
+  if (of_inputs > 0 && shape.in % of_inputs != 0) {
+    return InvalidInput("GROUP_DOES_NOT_DIVIDE",
+                        Cat("activations in groups of ", of_inputs, " do not divide the ", shape.in,
+                            " inputs of ", shape.module),
+                        "ignore this linear, or round its inputs per token");
+  }
+  if (scheme.granularity != "group" || shape.in % scheme.group_size == 0) return absl::OkStatus();
+  const std::string problem = Cat("the group size ", scheme.group_size, " does not divide the ",
+                                  shape.in, " inputs of ", shape.module);
+  if (FindSchemeRules(scheme.format)->fixed_group) {
+    return InvalidInput("GROUP_DOES_NOT_DIVIDE", problem,
+                        "give this linear another format by an override, or ignore it");
+  }
+  const std::string divisors = DivisorsOf(shape.in);
+  return InvalidInput("GROUP_DOES_NOT_DIVIDE", problem,
                       divisors.empty() ? "use granularity: channel for this linear, by an override"
                                        : Cat("group sizes that divide them: ", divisors,
                                              "; or give this linear an override"));
@@ -70,7 +87,7 @@ Status ApplyStep(const RecipeStep& step, const std::vector<LinearShape>& shapes,
     if (!MatchesAny(step.targets, shape.module) || MatchesAny(step.ignore, shape.module)) continue;
     if (shape.fixed) continue;
     const QuantScheme& scheme = SchemeOf(step, shape.module);
-    SWAGE_RETURN_IF_ERROR(CheckGroup(shape, scheme));
+    SWAGE_RETURN_IF_ERROR(CheckGroup(shape, scheme, step.activations));
     LinearPlan plan{shape.module, scheme, step.activations, shape.transposed};
     if (!plans->emplace(shape.module, std::move(plan)).second) {
       return InvalidInput("STEPS_OVERLAP", Cat("two steps quantize ", shape.module),

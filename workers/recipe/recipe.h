@@ -17,16 +17,17 @@ namespace swage {
 
 struct QuantScheme {        // of weights
   std::string format;       // "int4"
-  std::string granularity;  // "tensor" | "channel" | "group"
-  int64_t group_size = 0;   // > 0 only for "group"
+  std::string granularity;  // "tensor" | "channel" | "group" | "block"
+  int64_t group_size = 0;   // > 0 only for "group" and "block", whose blocks are squares of it
   bool symmetric = true;
   bool operator==(const QuantScheme&) const = default;
 };
 
 struct ActivationScheme {
-  std::string format;       // "int8", "fp8_e4m3"
-  std::string granularity;  // "token"
+  std::string format;       // "int8", "fp8_e4m3", "mxfp4", "mxfp8"
+  std::string granularity;  // "token" | "group"
   bool dynamic = true;
+  int64_t group_size = 0;  // > 0 only for "group"
   bool operator==(const ActivationScheme&) const = default;
 };
 

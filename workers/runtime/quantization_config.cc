@@ -10,10 +10,10 @@ namespace {
 using Json = nlohmann::json;
 
 Status Unsupported(std::string_view key, std::string_view what) {
-  return InvalidInput(
-      "UNSUPPORTED_QUANTIZATION", Cat("quantization_config.", key, ": ", what),
-      "Swage runs compressed-tensors artifacts with int4, int8 or fp8_e4m3 weights and dynamic "
-      "per-token activations");
+  return InvalidInput("UNSUPPORTED_QUANTIZATION", Cat("quantization_config.", key, ": ", what),
+                      "Swage runs compressed-tensors artifacts with weights in int2 to int8, "
+                      "fp8_e4m3, mxfp4, mxfp8 "
+                      "or nvfp4 and dynamic activations, per token or in groups");
 }
 
 // "" when absent, null or of another type.
@@ -34,10 +34,17 @@ int64_t IntAt(const Json& object, const char* key) {
 
 StatusOr<std::string> FormatOf(const Json& args, std::string_view where) {
   const std::string type = TextAt(args, "type").empty() ? "int" : TextAt(args, "type");
-  const int64_t bits = IntAt(args, "num_bits");
-  if (type == "int" && (bits == 4 || bits == 8)) return Cat("int", bits);
-  if (type == "float" && bits == 8) return std::string("fp8_e4m3");
-  return Unsupported(where, Cat("type ", type, " of ", bits, " bits"));
+  const int64_t bits = IntAt(args, "num_bits"), group = IntAt(args, "group_size");
+  const std::string scale = TextAt(args, "scale_dtype");
+  const bool bytes = EndsWith(scale, "uint8"), plain = scale.empty();
+  if (type == "int" && bits >= 2 && bits <= 8 && plain) return Cat("int", bits);
+  if (type == "float" && bits == 8 && plain) return std::string("fp8_e4m3");
+  if (type == "float" && bits == 8 && group == 32 && bytes) return std::string("mxfp8");
+  if (type == "float" && bits == 4 && group == 32 && (bytes || plain)) return std::string("mxfp4");
+  if (type == "float" && bits == 4 && group == 16 && (plain || EndsWith(scale, "float8_e4m3fn")))
+    return std::string("nvfp4");
+  return Unsupported(where, Cat("type ", type, " of ", bits, " bits in groups of ", group,
+                                " with scales of type '", scale, "'"));
 }
 
 StatusOr<std::vector<std::string>> Names(const Json& array, std::string_view where) {
@@ -56,13 +63,39 @@ StatusOr<std::string> ActivationsOf(const Json& group, std::string_view where) {
   auto it = group.find("input_activations");
   if (it == group.end() || it->is_null()) return std::string();
   if (!it->is_object()) return Unsupported(where, "input_activations is no object");
-  if (!BoolAt(*it, "dynamic", false) || TextAt(*it, "strategy") != "token" ||
+  const std::string strategy = TextAt(*it, "strategy");
+  if (!BoolAt(*it, "dynamic", false) || (strategy != "token" && strategy != "group") ||
       !BoolAt(*it, "symmetric", true)) {
-    return Unsupported(where, "input_activations that are not dynamic, symmetric and per token");
+    return Unsupported(where,
+                       "input_activations that are not dynamic, symmetric, per token or in groups");
   }
   SWAGE_ASSIGN_OR_RETURN(std::string format, FormatOf(*it, where));
-  if (format == "int4") return Unsupported(where, "input_activations of 4 bits");
+  const bool microscaling = StartsWith(format, "mx");
+  const int64_t size = IntAt(*it, "group_size");
+  if (strategy == "group" && format == "fp8_e4m3" && size > 0) return Cat(format, "/", size);
+  if (microscaling != (strategy == "group") ||
+      (!microscaling && format != "int8" && format != "fp8_e4m3")) {
+    return Unsupported(where, Cat("input_activations in ", format, " per ", strategy));
+  }
   return format;
+}
+
+// "" when the weights' format is not stored so.
+std::string_view StorageOf(std::string_view format, std::string_view written) {
+  if (format == "mxfp8") return "mxfp8-quantized";
+  if (format == "mxfp4") return "mxfp4-pack-quantized";
+  if (format == "nvfp4") return "nvfp4-pack-quantized";
+  if (format == "fp8_e4m3") return "float-quantized";
+  return written == "int-quantized" ? "int-quantized" : "pack-quantized";
+}
+
+StatusOr<int64_t> BlockSizeOf(const Json& weights, std::string_view where) {
+  auto it = weights.find("block_structure");
+  if (it != weights.end() && it->is_array() && it->size() == 2 && (*it)[0].is_number_integer() &&
+      (*it)[0] == (*it)[1] && (*it)[0].get<int64_t>() > 0) {
+    return (*it)[0].get<int64_t>();
+  }
+  return Unsupported(where, "blocks that are no squares");
 }
 
 StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_format,
@@ -72,26 +105,32 @@ StatusOr<LinearScheme> SchemeOfGroup(const Json& group, const std::string& top_f
   if (weights == group.end() || !weights->is_object()) return Unsupported(where, "has no weights");
   SWAGE_ASSIGN_OR_RETURN(scheme.format, FormatOf(*weights, where));
   SWAGE_ASSIGN_OR_RETURN(scheme.activations, ActivationsOf(group, where));
-  scheme.bits = scheme.format == "int4" ? 4 : 8;
+  scheme.bits = static_cast<int>(IntAt(*weights, "num_bits"));
   scheme.symmetric = BoolAt(*weights, "symmetric", true);
   scheme.granularity = TextAt(*weights, "strategy");
   scheme.group_size = IntAt(*weights, "group_size");
   scheme.storage = TextAt(group, "format").empty() ? top_format : TextAt(group, "format");
-  if (scheme.granularity != "tensor" && scheme.granularity != "channel" &&
-      scheme.granularity != "group") {
+  // nvfp4's groups under a global scale are compressed-tensors' tensor_group.
+  const std::string_view groups = scheme.format == "nvfp4" ? "tensor_group" : "group";
+  if (scheme.granularity == groups) {
+    scheme.granularity = "group";
+    if (scheme.group_size <= 0) return Unsupported(where, "group without group_size");
+  } else if (scheme.granularity == "block" && scheme.format == "fp8_e4m3") {
+    SWAGE_ASSIGN_OR_RETURN(scheme.group_size, BlockSizeOf(*weights, where));
+  } else if ((scheme.granularity != "tensor" && scheme.granularity != "channel") ||
+             scheme.format == "nvfp4") {
     return Unsupported(where, Cat("strategy '", scheme.granularity, "'"));
   }
-  if (scheme.granularity == "group" && scheme.group_size <= 0)
-    return Unsupported(where, "group without group_size");
   const std::string actorder = TextAt(*weights, "actorder");
   if (actorder == "group" || actorder == "dynamic")
     return Unsupported(where, Cat("actorder ", actorder));
-  const bool is_float = scheme.format == "fp8_e4m3";
-  const bool known = is_float
-                         ? scheme.storage == "float-quantized"
-                         : scheme.storage == "pack-quantized" || scheme.storage == "int-quantized";
-  if (!known) return Unsupported(where, Cat("format '", scheme.storage, "' with ", scheme.format));
-  if (is_float && !scheme.symmetric) return Unsupported(where, "asymmetric fp8");
+  if (scheme.storage != StorageOf(scheme.format, scheme.storage)) {
+    return Unsupported(where, Cat("format '", scheme.storage, "' with ", scheme.format));
+  }
+  const bool is_integer = StartsWith(scheme.format, "int");
+  if (!is_integer && !scheme.symmetric) return Unsupported(where, "asymmetric floats");
+  if (scheme.format == "fp8_e4m3" && scheme.granularity == "group")
+    return Unsupported(where, "fp8 in groups with f32 scales");
   return scheme;
 }
 

@@ -14,14 +14,16 @@
 namespace swage {
 
 struct LinearScheme {
-  std::string storage;  // "pack-quantized", "int-quantized", "float-quantized"
-  std::string format;   // "int4", "int8", "fp8_e4m3"
+  std::string storage;  // "pack-quantized", "int-quantized", "float-quantized",
+                        // "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"
+  std::string format;   // "int4", "int8", "fp8_e4m3", "mxfp4", ...
   int bits = 0;
-  std::string granularity;  // "tensor", "channel", "group"
-  int64_t group_size = 0;   // for "group"
+  std::string granularity;  // "tensor", "channel", "group", "block"
+  int64_t group_size = 0;   // for "group" and "block" (squares)
   bool symmetric = true;
-  std::string
-      activations;  // "" or the format to which each token's inputs are rounded: "int8", "fp8_e4m3"
+  // "" or the format to which inputs are rounded, as Ops::FakeQuantizeRows names it: "int8",
+  // "fp8_e4m3" (per token), "fp8_e4m3/128" (in groups), "mxfp4"
+  std::string activations;
 };
 
 class QuantizationConfig {

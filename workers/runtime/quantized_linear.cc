@@ -1,6 +1,18 @@
 #include "workers/runtime/quantized_linear.h"
 
+#include "kernels/numeric/formats.h"
+
 namespace swage {
+
+std::vector<int64_t> QuantizedLinear::scale_shape() const {
+  if (per_tensor) return {1};
+  return {(out + block_rows - 1) / block_rows, groups()};
+}
+
+bool QuantizedLinear::two_level() const {
+  const FormatRow* row = FindFormat(format);
+  return row != nullptr && row->scale_type == ScaleType::kE4M3;
+}
 
 QuantizeArgs QuantizedLinear::Args() {
   QuantizeArgs args;
@@ -8,11 +20,13 @@ QuantizeArgs QuantizedLinear::Args() {
   args.in = in;
   args.group = group;
   args.per_tensor = per_tensor;
+  args.block_rows = block_rows;
   args.format = format;
   args.symmetric = symmetric;
   args.codes = codes.data();
   args.scales = scales.data();
   args.zeros = symmetric ? nullptr : zeros.data();
+  args.global_scale = two_level() ? &global_scale : nullptr;
   return args;
 }
 
@@ -23,16 +37,19 @@ StatusOr<QuantizedLinear> MakeQuantizedLinear(const std::string& format,
   q.out = out;
   q.in = in;
   q.per_tensor = granularity == "tensor";
-  q.group = granularity == "group" ? group_size : in;
+  q.group = granularity == "group" || granularity == "block" ? group_size : in;
+  if (granularity == "block") q.block_rows = group_size;
   q.symmetric = symmetric;
   q.format = format;
-  if (q.group <= 0 || in % q.group != 0) {
+  if (q.group <= 0 || (granularity != "block" && in % q.group != 0)) {
     return InvalidInput("GROUP_DOES_NOT_DIVIDE",
                         Cat("groups of ", q.group, " do not divide ", in, " inputs"),
                         "choose a group size that divides the inputs, or granularity channel");
   }
   q.codes.resize(out * in);
-  q.scales.resize(q.per_tensor ? 1 : out * q.groups());
+  size_t scales = 1;
+  for (const int64_t size : q.scale_shape()) scales *= static_cast<size_t>(size);
+  q.scales.resize(scales);
   if (!q.symmetric) q.zeros.resize(q.scales.size());
   return q;
 }

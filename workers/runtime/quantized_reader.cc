@@ -1,6 +1,9 @@
 #include "workers/runtime/quantized_reader.h"
 
+#include <cmath>
 #include <cstring>
+
+#include "kernels/numeric/formats.h"
 
 namespace swage {
 namespace {
@@ -39,10 +42,44 @@ Status ReadCodes(Ops* ops, const TensorSource& source, const std::string& module
                                                     {q->out, Words(q->in, scheme.bits)}));
     return ops->UnpackRows(q->out, q->in, scheme.bits, CopyWords(packed).data(), q->codes.data());
   }
-  const DType dtype = scheme.storage == "float-quantized" ? DType::kF8E4M3 : DType::kI8;
+  if (scheme.bits == 4 && scheme.storage.ends_with("fp4-pack-quantized")) {
+    SWAGE_ASSIGN_OR_RETURN(TensorView packed, Typed(source, module + ".weight_packed", DType::kU8,
+                                                    {q->out, (q->in + 1) / 2}));
+    return ops->UnpackCodes({q->out, q->in, CodePacking::kBits, 4},
+                            reinterpret_cast<const uint8_t*>(packed.bytes.data()), q->codes.data());
+  }
+  const DType dtype = scheme.storage == "int-quantized" ? DType::kI8 : DType::kF8E4M3;
   SWAGE_ASSIGN_OR_RETURN(TensorView view,
                          Typed(source, module + ".weight", dtype, {q->out, q->in}));
   std::memcpy(q->codes.data(), view.bytes.data(), view.bytes.size());
+  return absl::OkStatus();
+}
+
+Status ReadScales(Ops* ops, const TensorSource& source, const std::string& module,
+                  QuantizedLinear* q) {
+  const std::string name = module + ".weight_scale";
+  const ScaleType type = FindFormat(q->format)->scale_type;
+  if (type != ScaleType::kE8M0 && type != ScaleType::kE4M3) {
+    SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(source, name, q->scale_shape()));
+    return ReadF32(ops, view, 0, view.info->elements(), q->scales.data());
+  }
+  const DType dtype = type == ScaleType::kE8M0 ? DType::kU8 : DType::kF8E4M3;
+  SWAGE_ASSIGN_OR_RETURN(TensorView view, Typed(source, name, dtype, q->scale_shape()));
+  for (size_t i = 0; i < view.bytes.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(view.bytes[i]);
+    if (byte == 255 || (byte == 127 && type == ScaleType::kE4M3)) {
+      return InvalidInput("SCALE_IS_NAN",
+                          Cat(name, "[", i, "] is ", static_cast<int>(byte), ", NaN"));
+    }
+    q->scales[i] = type == ScaleType::kE8M0 ? E8M0Value(byte) : DecodeFp8(byte);
+  }
+  if (!q->two_level()) return absl::OkStatus();
+  SWAGE_ASSIGN_OR_RETURN(TensorView global,
+                         Typed(source, module + ".weight_global_scale", DType::kF32, {1}));
+  std::memcpy(&q->global_scale, global.bytes.data(), sizeof q->global_scale);
+  if (!(q->global_scale > 0) || !std::isfinite(q->global_scale)) {
+    return InvalidInput("SCALE_IS_NAN", Cat(module, ".weight_global_scale is ", q->global_scale));
+  }
   return absl::OkStatus();
 }
 
@@ -73,16 +110,13 @@ StatusOr<QuantizedLinear> ReadQuantizedLinear(Ops* ops, const TensorSource& sour
                          MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size,
                                              scheme.symmetric, out, in));
   SWAGE_RETURN_IF_ERROR(ReadCodes(ops, source, module, scheme, &q));
-  const std::vector<int64_t> grid =
-      q.per_tensor ? std::vector<int64_t>{1} : std::vector<int64_t>{out, q.groups()};
-  SWAGE_ASSIGN_OR_RETURN(TensorView scales, FindTensor(source, module + ".weight_scale", grid));
-  SWAGE_RETURN_IF_ERROR(ReadF32(ops, scales, 0, scales.info->elements(), q.scales.data()));
+  SWAGE_RETURN_IF_ERROR(ReadScales(ops, source, module, &q));
   if (q.symmetric) return q;
   const std::string zero_name = module + ".weight_zero_point";
   if (scheme.storage == "pack-quantized" && !q.per_tensor) {
     SWAGE_RETURN_IF_ERROR(ReadPackedZeros(ops, source, zero_name, scheme.bits, &q));
   } else {
-    SWAGE_ASSIGN_OR_RETURN(TensorView zeros, Typed(source, zero_name, DType::kI8, grid));
+    SWAGE_ASSIGN_OR_RETURN(TensorView zeros, Typed(source, zero_name, DType::kI8, q.scale_shape()));
     std::memcpy(q.zeros.data(), zeros.bytes.data(), zeros.bytes.size());
   }
   return q;

@@ -6,17 +6,22 @@ names, dtypes, shapes and sha256 of the tensors of layer 0's linears.
 import json
 import sys
 
-for scheme in ("W4A16", "W4A16_ASYM", "W8A16", "W8A8", "FP8_DYNAMIC"):
+SCHEMES = ("W2A16", "W3A16", "W4A16", "W4A16_ASYM", "W8A16", "W8A8", "W4A8", "W4AFP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP8A16",
+           "MXFP4A16", "MXFP4", "NVFP4A16")
+# Absent from our configuration where they are null in the peer's.
+OPTIONAL = ("block_structure", "scale_dtype", "group_size")
+
+for scheme in SCHEMES:
     with open(f"{sys.argv[1]}/{scheme}.json") as f:
         example = json.load(f)
     group = example["quantization_config"]["config_groups"]["group_0"]
-    keep = ("num_bits", "type", "symmetric", "strategy", "group_size")
+    keep = lambda args, keys: {k: args[k] for k in keys + tuple(k for k in OPTIONAL if args[k] is not None)}
     facts = {
         "format": example["quantization_config"]["format"],
         "ignore": example["quantization_config"]["ignore"],
-        "weights": {k: group["weights"][k] for k in keep},
-        "input_activations": group["input_activations"] and {
-            k: group["input_activations"][k] for k in ("num_bits", "type", "symmetric", "strategy", "dynamic")},
+        "weights": keep(group["weights"], ("num_bits", "type", "symmetric", "strategy")),
+        "input_activations": group["input_activations"] and keep(
+            group["input_activations"], ("num_bits", "type", "symmetric", "strategy", "dynamic")),
         "tensors": {name: {k: t[k] for k in ("dtype", "shape", "sha256")} for name, t in sorted(example["tensors"].items())
                     if "_proj." in name},
     }

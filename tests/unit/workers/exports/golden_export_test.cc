@@ -8,8 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
+#include "kernels/numeric/formats.h"
+#include "workers/exports/compressed_tensors.h"
 #include "workers/exports/exporter.h"
 #include "workers/methods/registry.h"
+#include "workers/recipe/scheme.h"
 #include "workers/runtime/model.h"
 #include "workers/runtime/quantized_reader.h"
 
@@ -20,18 +23,28 @@ using Json = nlohmann::json;
 
 constexpr char kModel[] = "tests/data/models/classics-6m";
 
+std::string FormatOf(const Json& args) {
+  const int bits = args["num_bits"];
+  const std::string scale = args.value("scale_dtype", "");
+  if (args["type"] == "int") return Cat("int", bits);
+  if (EndsWith(scale, "uint8")) return Cat("mxfp", bits);
+  return bits == 4 ? "nvfp4" : "fp8_e4m3";
+}
+
 LinearPlan PlanOf(const std::string& module, const Json& golden) {
   const Json& weights = golden["weights"];
   LinearPlan plan;
   plan.module = module;
-  plan.weights.format =
-      weights["type"] == "float" ? "fp8_e4m3" : Cat("int", weights["num_bits"].get<int>());
-  plan.weights.granularity = weights["strategy"];
-  plan.weights.group_size =
-      weights["group_size"].is_null() ? 0 : weights["group_size"].get<int64_t>();
+  plan.weights.format = FormatOf(weights);
+  const std::string strategy = weights["strategy"];
+  plan.weights.granularity = strategy == "tensor_group" ? "group" : strategy;
+  plan.weights.group_size = weights.value("group_size", int64_t{0});
+  if (strategy == "block") plan.weights.group_size = weights["block_structure"][0];
   plan.weights.symmetric = weights["symmetric"];
-  if (!golden["input_activations"].is_null()) {
-    plan.activations = ActivationScheme{plan.weights.format, "token", true};
+  const Json& inputs = golden["input_activations"];
+  if (!inputs.is_null()) {
+    plan.activations = ActivationScheme{FormatOf(inputs), inputs["strategy"], true,
+                                        inputs.value("group_size", int64_t{0})};
   }
   return plan;
 }
@@ -52,10 +65,25 @@ class GoldenExport : public testing::TestWithParam<const char*> {
     SWAGE_RETURN_IF_ERROR(
         model_->ReadWeight(ops_.get(), plan.module, spec, weight.data()));
     const std::map<std::string, std::string> options;
-    const LinearTask task{&plan, &options, spec.out, spec.in, weight.data()};
+    LinearTask task{&plan, &options, spec.out, spec.in, weight.data()};
+    if (plan.weights.format == "nvfp4") {
+      SWAGE_ASSIGN_OR_RETURN(task.global_scale, FusedGlobal(spec.input_group));
+    }
     SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
                            FindMethodImplementation("rtn")->Quantize(ops_.get(), task));
     return FindExporter("compressed-tensors")->Encode(ops_.get(), plan, q);
+  }
+
+  StatusOr<float> FusedGlobal(int input_group) {
+    float absmax = 0;
+    for (const LinearSpec& spec : model_->linears(0)) {
+      if (spec.input_group != input_group) continue;
+      std::vector<float> weight(spec.out * spec.in);
+      SWAGE_RETURN_IF_ERROR(model_->ReadWeight(ops_.get(), Cat("model.layers.0.", spec.module), spec,
+                                               weight.data()));
+      for (const float w : weight) absmax = std::max(absmax, std::fabs(w));
+    }
+    return GlobalScale(absmax, kFp4Max, kFp8Max);
   }
 
   Json golden_;
@@ -107,7 +135,9 @@ TEST_P(GoldenExport, ConfigSaysTheSameInFewerWords) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Schemes, GoldenExport,
-                         testing::Values("W4A16", "W4A16_ASYM", "W8A16", "W8A8", "FP8_DYNAMIC"),
+                         testing::Values("W2A16", "W3A16", "W4A16", "W4A16_ASYM", "W8A16", "W8A8",
+                                         "W4A8", "W4AFP8", "FP8_DYNAMIC", "FP8_BLOCK", "MXFP8A16",
+                                         "MXFP4A16", "MXFP4", "NVFP4A16"),
                          [](const auto& info) { return std::string(info.param); });
 
 // Every scheme is decoded by the reader to exactly the values of its codes, zero points and odd
@@ -118,14 +148,23 @@ TEST(RoundTrip, TheReaderGetsWhatWasEncoded) {
                                                             {"int4", "channel", 0, false},
                                                             {"int8", "group", 8, false},
                                                             {"int8", "channel", 0, true},
-                                                            {"fp8_e4m3", "tensor", 0, true}}) {
+                                                            {"fp8_e4m3", "tensor", 0, true},
+                                                            {"fp8_e4m3", "block", 16, true},
+                                                            {"int3", "group", 16, false},
+                                                            {"int2", "channel", 0, true},
+                                                            {"ternary", "channel", 0, true},
+                                                            {"mxfp8", "group", 32, true},
+                                                            {"mxfp4", "group", 32, true},
+                                                            {"nvfp4", "group", 16, true},
+                                                            {"nvfp4_46", "group", 16, true}}) {
     for (const bool rounded : {false, true}) {
       LinearPlan plan{"m", scheme, std::nullopt};
-      if (rounded)
-        plan.activations =
-            ActivationScheme{scheme.format == "fp8_e4m3" ? "fp8_e4m3" : "int8", "token", true};
+      const SchemeRules* rules = FindSchemeRules(scheme.format);
+      if (rounded && rules->activations.empty()) continue;
+      if (rounded) plan.activations = ActivationScheme{rules->activations[0], "token", true};
       SCOPED_TRACE(Cat(scheme.format, " ", scheme.granularity, " ", rounded));
-      const int64_t out = 13, in = 40;  // rows and columns that fill no whole words
+      // Rows and columns that fill no whole words or blocks, where the format lets them.
+      const int64_t out = 13, in = rules->fixed_group ? 96 : scheme.format == "int3" ? 48 : 40;
       auto q = MakeQuantizedLinear(scheme.format, scheme.granularity, scheme.group_size,
                                    scheme.symmetric, out, in);
       ASSERT_TRUE(q.ok());
@@ -150,10 +189,11 @@ TEST(RoundTrip, TheReaderGetsWhatWasEncoded) {
       ASSERT_TRUE(source.ok()) << source.status();
 
       LinearScheme stored;
-      const bool fp8 = scheme.format == "fp8_e4m3";
-      stored.storage = fp8 ? "float-quantized" : rounded ? "int-quantized" : "pack-quantized";
-      stored.format = scheme.format;
-      stored.bits = scheme.format == "int4" ? 4 : 8;
+      stored.storage = CompressedTensorsFormat(plan);
+      stored.format = scheme.format == "ternary"    ? "int2"
+                      : scheme.format == "nvfp4_46" ? "nvfp4"
+                                                    : scheme.format;
+      stored.bits = rules->bits;
       stored.granularity = scheme.granularity;
       stored.group_size = scheme.group_size;
       stored.symmetric = scheme.symmetric;
@@ -162,6 +202,11 @@ TEST(RoundTrip, TheReaderGetsWhatWasEncoded) {
       EXPECT_EQ(read->codes, q->codes);
       EXPECT_EQ(read->scales, q->scales);
       EXPECT_EQ(read->zeros, q->zeros);
+      EXPECT_EQ(read->global_scale, q->global_scale);
+      std::vector<float> values(weight.size()), decoded(weight.size());
+      ASSERT_TRUE(ops->Dequantize(q->Args(), values.data()).ok());
+      ASSERT_TRUE(ops->Dequantize(read->Args(), decoded.data()).ok());
+      EXPECT_EQ(values, decoded);
       EXPECT_FALSE(ReadQuantizedLinear(ops.get(), **source, "m", stored, out + 1, in).ok());
     }
   }

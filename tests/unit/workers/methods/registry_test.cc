@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "workers/catalog/catalog.h"
+#include "workers/recipe/scheme.h"
 
 namespace swage {
 namespace {
@@ -29,7 +30,8 @@ struct Case {
 Case MakeCase(const std::string& format, const std::string& granularity, bool symmetric) {
   Case c;
   c.plan.module = "model.layers.0.mlp.up_proj";
-  c.plan.weights = {format, granularity, granularity == "group" ? 32 : 0, symmetric};
+  c.plan.weights = {format, granularity, granularity == "group" || granularity == "block" ? 32 : 0,
+                    symmetric};
   Rng rng(7);
   for (int i = 0; i < 24 * 64; ++i)
     c.weight.push_back(static_cast<float>(rng.Gaussian() * 0.05 + 0.01));
@@ -39,13 +41,13 @@ Case MakeCase(const std::string& format, const std::string& granularity, bool sy
 TEST(Rtn, EveryWeightIsWithinTheBoundOfRounding) {
   const std::unique_ptr<Ops> ops = NewCpuOps(1);
   const Method* rtn = FindMethodImplementation("rtn");
-  for (const char* format : {"int4", "int8", "fp8_e4m3"}) {
-    for (const char* granularity : {"channel", "group"}) {
+  for (const SchemeRules& rules : AllSchemeRules()) {
+    for (const std::string& granularity : rules.granularities) {
       for (bool symmetric : {true, false}) {
-        const bool fp8 = std::string(format) == "fp8_e4m3";
-        if (fp8 && (!symmetric || std::string(granularity) == "group")) continue;
-        SCOPED_TRACE(Cat(format, " ", granularity, " ", symmetric));
-        Case c = MakeCase(format, granularity, symmetric);
+        if (!symmetric && !rules.has_asymmetric) continue;
+        SCOPED_TRACE(Cat(rules.format, " ", granularity, " ", symmetric));
+        Case c = MakeCase(std::string(rules.format), granularity, symmetric);
+        if (rules.fixed_group) c.plan.weights.group_size = rules.group_size;
         const LinearTask task{&c.plan, &c.options, 24, 64, c.weight.data()};
         auto q = rtn->Quantize(ops.get(), task);
         ASSERT_TRUE(q.ok()) << q.status();
@@ -54,14 +56,28 @@ TEST(Rtn, EveryWeightIsWithinTheBoundOfRounding) {
         EXPECT_TRUE(rtn->Verify(task, *q, values.data()).ok())
             << rtn->Verify(task, *q, values.data());
 
-        const float scale = q->scales[0];
-        values[3] += fp8 ? 0.2f * std::abs(values[3]) + scale : 2.0f * scale;
+        values[3] += 0.35f * std::abs(values[3]) + 0.1f;  // absmax is about 0.16
         EXPECT_FALSE(rtn->Verify(task, *q, values.data()).ok()) << "a wrong code went unnoticed";
         values[3] = std::nanf("");
         EXPECT_FALSE(rtn->Verify(task, *q, values.data()).ok()) << "NaN went unnoticed";
       }
     }
   }
+}
+
+TEST(Rtn, AGivenGlobalScaleIsTaken) {
+  const std::unique_ptr<Ops> ops = NewCpuOps(1);
+  Case c = MakeCase("nvfp4", "group", true);
+  c.plan.weights.group_size = 16;
+  LinearTask task{&c.plan, &c.options, 24, 64, c.weight.data()};
+  auto own = FindMethodImplementation("rtn")->Quantize(ops.get(), task);
+  ASSERT_TRUE(own.ok());
+  EXPECT_GT(own->global_scale, 1000.0f);
+  task.global_scale = own->global_scale / 4;
+  auto given = FindMethodImplementation("rtn")->Quantize(ops.get(), task);
+  ASSERT_TRUE(given.ok());
+  EXPECT_EQ(given->global_scale, task.global_scale);
+  EXPECT_NE(given->scales, own->scales);
 }
 
 TEST(Rtn, AGroupThatDoesNotDivideIsRefused) {

@@ -98,8 +98,8 @@ TEST(ParseRecipe, UnknownKeysNameLineNearestAndAllowed) {
 }
 
 TEST(ParseRecipe, UnknownWordsGetTheNearest) {
-  EXPECT_THAT(ParseFailureOf(Step("format: int5")),
-              AllOf(HasSubstr("RECIPE_UNKNOWN_VALUE"), HasSubstr("allowed: int4, int8, fp8_e4m3")));
+  EXPECT_THAT(ParseFailureOf(Step("format: int9")),
+              AllOf(HasSubstr("RECIPE_UNKNOWN_VALUE"), HasSubstr("allowed: int2, int3, int4, int5")));
   EXPECT_THAT(ParseFailureOf("steps: [{kind: quantise, method: rtn}]"),
               HasSubstr("did you mean 'quantize'?"));
   EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize, method: gptq, format: int4}]"),
@@ -165,8 +165,21 @@ TEST(ParseRecipe, CombinationsThatDoNotExist) {
               HasSubstr("NO_ASYMMETRIC_FORMAT"));
   EXPECT_THAT(ParseFailureOf(Step("format: int8, group_size: 128")),
               HasSubstr("GROUP_SIZE_WITHOUT_GROUP"));
-  EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: fp8_e4m3}")),
+  EXPECT_THAT(ParseFailureOf(Step("format: mxfp4, activations: {format: fp8_e4m3}")),
               HasSubstr("ACTIVATIONS_DO_NOT_FIT"));
+  EXPECT_THAT(ParseFailureOf(Step("format: nvfp4, activations: {format: int8}")),
+              HasSubstr("have no activations to go with"));
+  EXPECT_THAT(ParseFailureOf(Step("format: mxfp4, group_size: 16")),
+              HasSubstr("GROUP_SIZE_DOES_NOT_FIT"));
+  EXPECT_THAT(ParseFailureOf(Step("format: nvfp4, granularity: channel")),
+              HasSubstr("GRANULARITY_DOES_NOT_FIT"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, granularity: block")),
+              HasSubstr("GRANULARITY_DOES_NOT_FIT"));
+  EXPECT_THAT(ParseFailureOf(Step("format: fp8_e4m3, activations: {format: fp8_e4m3, group_size: 128}")),
+              HasSubstr("GROUP_SIZE_WITHOUT_GROUP"));
+  EXPECT_THAT(ParseFailureOf(Step("format: fp8_e4m3, activations: {format: fp8_e4m3, granularity: "
+                             "group, group_size: 64}")),
+              HasSubstr("RECIPE_RANGE"));
   EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: int8, dynamic: false}")),
               HasSubstr("STATIC_ACTIVATIONS"));
   EXPECT_THAT(ParseFailureOf(Step("format: int8, activations: {format: int8}, overrides: [{match: "
@@ -174,6 +187,36 @@ TEST(ParseRecipe, CombinationsThatDoNotExist) {
               HasSubstr("ACTIVATIONS_DO_NOT_FIT"));
   EXPECT_THAT(ParseFailureOf(Step("format: int4, overrides: [{match: \"*\", format: fp8_e4m3}]")),
               HasSubstr("GRANULARITY_DOES_NOT_FIT"));
+}
+
+TEST(ParseRecipe, FormatsBringTheirGroups) {
+  const auto weights = [](const char* step) { return Parsed(Step(step)).steps[0].weights; };
+  EXPECT_EQ(weights("format: nvfp4"), (QuantScheme{"nvfp4", "group", 16, true}));
+  EXPECT_EQ(weights("format: mxfp4, group_size: 32"), (QuantScheme{"mxfp4", "group", 32, true}));
+  EXPECT_EQ(weights("format: fp8_e4m3, granularity: block"),
+            (QuantScheme{"fp8_e4m3", "block", 128, true}));
+  EXPECT_EQ(weights("format: int3"), (QuantScheme{"int3", "group", 128, true}));
+  EXPECT_EQ(weights("format: ternary"), (QuantScheme{"ternary", "channel", 0, true}));
+  const Recipe mixed = Parsed(
+      Step("format: nvfp4, overrides: [{match: a, format: int4}, {match: b, format: mxfp8}]"));
+  EXPECT_EQ(mixed.steps[0].overrides[0].scheme, (QuantScheme{"int4", "group", 128, true}));
+  EXPECT_EQ(mixed.steps[0].overrides[1].scheme, (QuantScheme{"mxfp8", "group", 32, true}));
+  const auto inputs = [](const char* step) { return *Parsed(Step(step)).steps[0].activations; };
+  EXPECT_EQ(inputs("format: mxfp4, activations: {format: mxfp4}"),
+            (ActivationScheme{"mxfp4", "group", true, 32}));
+  EXPECT_EQ(inputs("format: fp8_e4m3, granularity: block, activations: {format: fp8_e4m3, "
+                   "granularity: group}"),
+            (ActivationScheme{"fp8_e4m3", "group", true, 128}));
+  EXPECT_EQ(inputs("format: int4, activations: {format: fp8_e4m3}"),
+            (ActivationScheme{"fp8_e4m3", "token", true, 0}));
+}
+
+TEST(ParseRecipe, FormatsWithoutWordsInCompressedTensorsAreExportedDense) {
+  EXPECT_THAT(ParseFailureOf(Step("format: nf4")), HasSubstr("EXPORT_CANNOT_EXPRESS"));
+  EXPECT_THAT(ParseFailureOf(Step("format: int4, overrides: [{match: a, format: nf4}]")),
+              HasSubstr("EXPORT_CANNOT_EXPRESS"));
+  EXPECT_EQ(Parsed(Step("format: nf4") + "export: dense\n").steps[0].weights,
+            (QuantScheme{"nf4", "group", 64, true}));
 }
 
 TEST(ParseRecipe, DenseExportsCannotRoundActivations) {
@@ -200,6 +243,10 @@ std::vector<std::string> SampleRecipes() {
   texts.push_back(Step("format: int8, granularity: group, symmetric: false, ignore: [\"x\\\"ü\"], "
                        "overrides: [{match: a, format: int4}]") +
                   "calibrate: {text: a}\nseed: 18446744073709551615\n");
+  texts.push_back(Step("format: mxfp4, activations: {format: mxfp4}, overrides: [{match: a, format: "
+                       "mxfp4}]"));
+  texts.push_back(Step("format: fp8_e4m3, granularity: block, activations: {format: fp8_e4m3, "
+                       "granularity: group}"));
   return texts;
 }
 

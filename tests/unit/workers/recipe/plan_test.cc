@@ -108,6 +108,13 @@ TEST(MakePlan, GroupsMustDivideTheInputs) {
   const StatusOr<Plan> plan = PlanOf("format: int4, group_size: 128", Config());
   EXPECT_THAT(NextStepOf(plan.status()), HasSubstr("32, 16"));
   EXPECT_TRUE(PlanOf("format: int4, group_size: 32", Config()).ok());
+  EXPECT_TRUE(PlanOf("format: mxfp4, activations: {format: mxfp4}", Config()).ok());
+  EXPECT_TRUE(PlanOf("format: fp8_e4m3, granularity: block", Config()).ok())
+      << "blocks at the edge may be smaller";
+  EXPECT_THAT(FailureOf(PlanOf("format: fp8_e4m3, granularity: block, activations: {format: "
+                               "fp8_e4m3, granularity: group}",
+                               Config())),
+              HasSubstr("GROUP_DOES_NOT_DIVIDE activations in groups of 128"));
 }
 
 TEST(MakePlan, FusedShardsMustAgree) {

@@ -15,6 +15,10 @@ TEST(SchemeRules, AgreeWithTheFormatsThatTheKernelsCompute) {
     for (const std::string& granularity : rules.granularities) {
       EXPECT_THAT(format->granularities, testing::Contains(granularity)) << rules.format;
     }
+    EXPECT_EQ(format->fixed_group > 0, rules.fixed_group) << rules.format;
+    if (rules.fixed_group) {
+      EXPECT_EQ(format->fixed_group, rules.group_size) << rules.format;
+    }
     EXPECT_THAT(rules.granularities, testing::Contains(rules.default_granularity)) << rules.format;
   }
 }

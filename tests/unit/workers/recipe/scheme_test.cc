@@ -42,6 +42,21 @@ TEST(StoredSize, CountsTheTensorsThatThePeerWrites) {
   EXPECT_EQ(StoredSizeOf(w4a8, "compressed-tensors", 256, 768).bytes, 256u * 768 + 256 * 6 * 4);
 }
 
+TEST(StoredSize, CountsFloatFormatsWithSharedScales) {
+  const auto bytes = [](const LinearPlan& linear) {
+    return StoredSizeOf(linear, "compressed-tensors", 256, 768).bytes;
+  };
+  // FP8_BLOCK: weight F8_E4M3, weight_scale F32 [2, 6]
+  EXPECT_EQ(bytes(Linear("fp8_e4m3", "block", 128)), 256u * 768 + 12 * 4);
+  // weight_packed U8 [256, 384], weight_scale U8 [256, 24] or F8_E4M3 [256, 48] and a global one
+  EXPECT_EQ(bytes(Linear("mxfp4", "group", 32)), 256u * 384 + 256 * 24);
+  EXPECT_EQ(bytes(Linear("nvfp4", "group", 16)), 256u * 384 + 256 * 48 + 4);
+  EXPECT_EQ(bytes(Linear("mxfp8", "group", 32)), 256u * 768 + 256 * 24);
+  // weight_packed I32 [256, 48], weight_scale F32 [256, 6], weight_shape
+  EXPECT_EQ(bytes(Linear("int2", "group", 128)), 256u * 48 * 4 + 256 * 6 * 4 + 16);
+  EXPECT_EQ(bytes(Linear("ternary", "channel")), 256u * 48 * 4 + 256 * 4 + 16);
+}
+
 TEST(StoredSize, RoundsPackedRowsUpToWords) {
   // 9 codes of 4 bits take 2 words; 3 zero points down a column take 1.
   EXPECT_EQ(StoredSizeOf(Linear("int4", "channel", 0, false), "compressed-tensors", 3, 9).bytes,

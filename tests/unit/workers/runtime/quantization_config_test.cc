@@ -45,6 +45,42 @@ TEST(QuantizationConfig, ANameComesBeforeTheClass) {
   EXPECT_EQ(config->SchemeOf("x.z")->activations, "");
 }
 
+TEST(QuantizationConfig, FloatFormatsWithSharedScales) {
+  struct Expected {
+    const char* group;
+    LinearScheme scheme;
+  };
+  const Expected cases[] = {
+      {R"({"targets": ["Linear"], "format": "nvfp4-pack-quantized", "weights": {"num_bits": 4, "type": "float",
+           "strategy": "tensor_group", "group_size": 16, "scale_dtype": "torch.float8_e4m3fn"}})",
+       {"nvfp4-pack-quantized", "nvfp4", 4, "group", 16, true, ""}},
+      {R"({"targets": ["Linear"], "format": "mxfp4-pack-quantized", "weights": {"num_bits": 4, "type": "float",
+           "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"}, "input_activations": {"num_bits": 4,
+           "type": "float", "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8", "dynamic": true}})",
+       {"mxfp4-pack-quantized", "mxfp4", 4, "group", 32, true, "mxfp4"}},
+      {R"({"targets": ["Linear"], "format": "mxfp8-quantized", "weights": {"num_bits": 8, "type": "float",
+           "strategy": "group", "group_size": 32, "scale_dtype": "torch.uint8"}})",
+       {"mxfp8-quantized", "mxfp8", 8, "group", 32, true, ""}},
+      {R"({"targets": ["Linear"], "format": "float-quantized", "weights": {"num_bits": 8, "type": "float",
+           "strategy": "block", "block_structure": [128, 128]}, "input_activations": {"num_bits": 8, "type": "float",
+           "strategy": "group", "group_size": 128, "dynamic": true}})",
+       {"float-quantized", "fp8_e4m3", 8, "block", 128, true, "fp8_e4m3/128"}},
+      {R"({"targets": ["Linear"], "weights": {"num_bits": 3, "strategy": "group", "group_size": 64}})",
+       {"pack-quantized", "int3", 3, "group", 64, true, ""}}};
+  for (const Expected& expected : cases) {
+    auto config = QuantizationConfig::Parse(Config(expected.group));
+    ASSERT_TRUE(config.ok()) << config.status();
+    const LinearScheme* got = config->SchemeOf("m");
+    ASSERT_NE(got, nullptr);
+    EXPECT_EQ(got->storage, expected.scheme.storage);
+    EXPECT_EQ(got->format, expected.scheme.format);
+    EXPECT_EQ(got->bits, expected.scheme.bits);
+    EXPECT_EQ(got->granularity, expected.scheme.granularity);
+    EXPECT_EQ(got->group_size, expected.scheme.group_size);
+    EXPECT_EQ(got->activations, expected.scheme.activations);
+  }
+}
+
 // What is not understood must never be run as if it were dense, or with another meaning.
 TEST(QuantizationConfig, WhatIsNotUnderstoodIsAnError) {
   const std::vector<std::string> bad = {
@@ -56,7 +92,17 @@ TEST(QuantizationConfig, WhatIsNotUnderstoodIsAnError) {
       Config(R"({"targets": ["Linear"]})"),
       Config(R"({"targets": ["re:.*"], "weights": {"num_bits": 4, "strategy": "channel"}})"),
       Config(R"({"targets": [7], "weights": {"num_bits": 4, "strategy": "channel"}})"),
-      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 3, "strategy": "channel"}})"),
+      Config(R"({"targets": ["Linear"], "weights": {"num_bits": 9, "strategy": "channel"}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "nvfp4-pack-quantized", "weights": {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 16}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "mxfp4-pack-quantized", "weights": {"num_bits": 4, "type": "float", "strategy": "group", "group_size": 64}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "float-quantized", "weights": {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 64]}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "float-quantized", "weights": {"num_bits": 8, "type": "float", "strategy": "block"}})"),
+      Config(
+          R"({"targets": ["Linear"], "format": "float-quantized", "weights": {"num_bits": 8, "type": "float", "strategy": "group", "group_size": 128}})"),
       Config(R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "block"}})"),
       Config(
           R"({"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "group", "group_size": -1}})"),
