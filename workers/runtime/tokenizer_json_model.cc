@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 
 #include "workers/runtime/tokenizer_bpe.h"
 #include "workers/runtime/tokenizer_json_parts.h"
@@ -138,6 +141,31 @@ Status ReadMerges(const json& model, const TokenizerParts& parts, BpeTables* bpe
   return absl::OkStatus();
 }
 
+// A score as the library reads it from its shortest decimal form: digits and power of ten rounded
+// apart (serde_json without float_roundtrip), up to a bit beside the nearest double. Paths of equal
+// pieces in another order differ by as little, so it decides between them.
+double AsTheLibraryReads(double score) {
+  if (!std::isfinite(score) || score == 0) return score;
+  char text[64] = {};
+  const auto [end, error] =
+      std::to_chars(text, text + sizeof text, std::abs(score), std::chars_format::scientific);
+  uint64_t digits = 0;
+  int exponent = 0;
+  const char* at = text;
+  for (bool fraction = false; at < end && *at != 'e'; ++at) {
+    if (*at == '.') {
+      fraction = true;
+      continue;
+    }
+    digits = digits * 10 + static_cast<uint64_t>(*at - '0');
+    exponent -= fraction ? 1 : 0;
+  }
+  exponent += static_cast<int>(std::strtol(at + 1, nullptr, 10));
+  if (std::abs(exponent) > 22) return score;  // powers that are no doubles
+  const double power = std::pow(10.0, std::abs(exponent)), value = static_cast<double>(digits);
+  return std::copysign(exponent < 0 ? value / power : value * power, score);
+}
+
 Status ReadUnigram(const json& model, TokenizerParts* parts) {
   UnigramTables tables;
   const json& vocab = Get(model, "vocab");
@@ -148,7 +176,7 @@ Status ReadUnigram(const json& model, TokenizerParts* parts) {
     if (!row.is_array() || row.size() != 2 || !row[0].is_string() || !row[1].is_number())
       return BadField(Cat("piece ", tables.pieces.size(), " is no pair of a text and a number"));
     const int32_t id = static_cast<int32_t>(tables.pieces.size());
-    tables.pieces.emplace_back(row[0].get<std::string>(), row[1].get<double>());
+    tables.pieces.emplace_back(row[0].get<std::string>(), AsTheLibraryReads(row[1].get<double>()));
     SWAGE_RETURN_IF_ERROR(AddToken(tables.pieces.back().first, id, parts));
   }
   const std::optional<int32_t> unknown = AsId(Get(model, "unk_id"));
