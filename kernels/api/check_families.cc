@@ -179,13 +179,23 @@ Status CheckAttentionBackward(const AttentionGradArgs& args) {
   if (args.forward == nullptr) return Refuse(op, "no forward");
   SWAGE_RETURN_IF_ERROR(CheckAttention(*args.forward));
   const AttentionArgs& f = *args.forward;
-  if (f.window != 0 || f.softcap != 0) return Refuse(op, "a sliding window or a soft cap");
   if (f.windows == 0 || f.tokens == 0) return Status();
   if (f.q == nullptr || f.k == nullptr || f.v == nullptr || f.out == nullptr ||
       args.d_out == nullptr || args.dq == nullptr || args.dk == nullptr || args.dv == nullptr) {
     return Refuse(op, "a null buffer");
   }
   return f.logsumexp != nullptr ? Status() : Refuse(op, "the forward saved no logsumexp");
+}
+
+Status CheckRouteBackward(const RouteGradArgs& args) {
+  constexpr std::string_view op = "route backward";
+  if (args.forward == nullptr) return Refuse(op, "no forward");
+  SWAGE_RETURN_IF_ERROR(CheckRoute(*args.forward));
+  const RouteArgs& f = *args.forward;
+  if (f.rows > 0 && (f.k < 1 || args.d_weights == nullptr || args.d_logits == nullptr)) {
+    return Refuse(op, "no expert is chosen, or a null buffer");
+  }
+  return CheckIndices(op, f.rows * f.k, f.chosen, f.experts);
 }
 
 Status CheckAdamW(const AdamWArgs& args) {

@@ -28,6 +28,7 @@ Status CheckColumns(const ColumnsArgs& args, const ColumnStatistics& sums);
 Status CheckHistogram(const HistogramArgs& args);
 
 Status CheckAttentionBackward(const AttentionGradArgs& args);
+Status CheckRouteBackward(const RouteGradArgs& args);
 Status CheckAdamW(const AdamWArgs& args);
 // As CheckIndices, but -1 is allowed.
 Status CheckTargets(int64_t rows, const int32_t* target, int64_t vocab);

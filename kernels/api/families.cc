@@ -49,6 +49,20 @@ Status StatisticsOps::Columns(const ColumnsArgs&, ColumnStatistics*) {
 }
 Status StatisticsOps::Histogram(const HistogramArgs&) { return Lacks("histogram"); }
 
+Status TrainOps::LayerNormBackward(const LayerNormGradArgs&) {
+  return Lacks("backward of layer norm");
+}
+Status TrainOps::ActivateBackward(Activation, int64_t, const float*, const float*, const float*,
+                                  float*, float*) {
+  return Lacks("backward of activations");
+}
+Status TrainOps::SoftCapBackward(int64_t, float, const float*, float*) {
+  return Lacks("backward of soft caps");
+}
+Status TrainOps::RouteBackward(const RouteGradArgs&) { return Lacks("backward of routing"); }
+Status TrainOps::ScatterRowsBackward(const ScatterGradArgs&) {
+  return Lacks("backward of scattered rows");
+}
 Status TrainOps::RmsNormBackward(int64_t, int64_t, const float*, const float*, float, const float*,
                                  float*, float*) {
   return Lacks("backward of rms norm");

@@ -7,11 +7,10 @@
 #include <cstdint>
 
 #include "base/status.h"
+#include "kernels/api/layer_args.h"
 #include "kernels/numeric/philox.h"
 
 namespace swage {
-
-struct AttentionArgs;
 
 // Of AttentionArgs' forward, which saved `logsumexp`. The weights are computed anew, tile by tile
 // (FlashAttention-2, arXiv 2307.08691): no T x T matrix is in memory.
@@ -21,6 +20,36 @@ struct AttentionGradArgs {
   float* dq = nullptr;                     // as q
   float* dk = nullptr;                     // as k
   float* dv = nullptr;
+};
+
+// dx, dweight += and dbias += of LayerNorm; weight, dweight and dbias may be null. dx may be dy.
+struct LayerNormGradArgs {
+  int64_t rows = 0, h = 0;
+  const float* x = nullptr;
+  const float* weight = nullptr;
+  float eps = 0;
+  const float* dy = nullptr;
+  float* dx = nullptr;
+  float* dweight = nullptr;
+  float* dbias = nullptr;
+};
+
+// Of RouteTopK: the choice itself has no gradient.
+struct RouteGradArgs {
+  const RouteArgs* forward = nullptr;  // logits and chosen as after the forward
+  const float* d_weights = nullptr;    // [rows, k]
+  float* d_logits = nullptr;           // [rows, experts]
+};
+
+// Of ScatterAddRows: dx[r] = factor[r] * dy[index[r]], dfactor[r] = x[r] . dy[index[r]].
+struct ScatterGradArgs {
+  int64_t rows = 0, width = 0, target = 0;
+  const int32_t* index = nullptr;
+  const float* factor = nullptr;
+  const float* x = nullptr;   // [rows, width]
+  const float* dy = nullptr;  // [target, width]
+  float* dx = nullptr;
+  float* dfactor = nullptr;
 };
 
 // AdamW (arXiv 1711.05101) on n elements, as torch.optim.AdamW:
@@ -72,6 +101,14 @@ class TrainOps {
   // dtable[ids[r]] += dy[r], in the order of the rows.
   virtual Status EmbedBackward(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids,
                                const float* dy, float* dtable);
+  virtual Status LayerNormBackward(const LayerNormGradArgs& args);
+  // Of y = kind(x) * up, or of kind(x) when up and dup are null. dx and dup may be dy.
+  virtual Status ActivateBackward(Activation kind, int64_t n, const float* x, const float* up,
+                                  const float* dy, float* dx, float* dup);
+  // y as it left SoftCap; dy is in place.
+  virtual Status SoftCapBackward(int64_t n, float cap, const float* y, float* dy);
+  virtual Status RouteBackward(const RouteGradArgs& args);
+  virtual Status ScatterRowsBackward(const ScatterGradArgs& args);
   virtual Status AdamW(const AdamWArgs& args);
   // Sum of squares in double, the same for any number of threads.
   virtual StatusOr<double> SquaredNorm(int64_t n, const float* x);

@@ -134,7 +134,8 @@ Status CpuTrain::AttentionBackward(const AttentionGradArgs& args) {
     gradient.tokens = f.tokens;
     gradient.head_dim = f.head_dim;
     gradient.scale = f.scale;
-    gradient.window = f.tokens;
+    gradient.window = f.window == 0 ? f.tokens : f.window;
+    gradient.softcap = f.softcap;
     gradient.q = f.q + at;
     gradient.out = f.out + at;
     gradient.d_out = args.d_out + at;

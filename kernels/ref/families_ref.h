@@ -55,6 +55,12 @@ class RefTrain : public TrainOps {
   Status AttentionBackward(const AttentionGradArgs& args) override;
   Status EmbedBackward(int64_t rows, int64_t h, int64_t vocab, const int32_t* ids, const float* dy,
                        float* dtable) override;
+  Status LayerNormBackward(const LayerNormGradArgs& args) override;
+  Status ActivateBackward(Activation kind, int64_t n, const float* x, const float* up,
+                          const float* dy, float* dx, float* dup) override;
+  Status SoftCapBackward(int64_t n, float cap, const float* y, float* dy) override;
+  Status RouteBackward(const RouteGradArgs& args) override;
+  Status ScatterRowsBackward(const ScatterGradArgs& args) override;
   Status AdamW(const AdamWArgs& args) override;
   StatusOr<double> SquaredNorm(int64_t n, const float* x) override;
 };

@@ -44,11 +44,18 @@ void HeadBackward(const AttentionGradArgs& args, const Head& head, Gradients* ou
     const int64_t q_at = head.QAt(t);
     const double norm = f.logsumexp[(head.window * f.tokens + t) * f.heads + head.head];
     const double delta = head.Dot(args.d_out + q_at, f.out + q_at);
-    for (int64_t s = 0; s <= t; ++s) {
+    const int64_t first = f.window == 0 ? 0 : std::max<int64_t>(0, t - f.window + 1);
+    for (int64_t s = first; s <= t; ++s) {
       const int64_t kv_at = head.KvAt(s);
-      const double weight = std::exp(head.Dot(f.q + q_at, f.k + kv_at) * f.scale - norm);
+      double score = head.Dot(f.q + q_at, f.k + kv_at) * f.scale, slope = 1;
+      if (f.softcap > 0) {
+        const double bent = std::tanh(score / f.softcap);
+        score = f.softcap * bent;
+        slope = 1 - bent * bent;
+      }
+      const double weight = std::exp(score - norm);
       const double d_weight = head.Dot(args.d_out + q_at, f.v + kv_at);
-      const double d_score = weight * (d_weight - delta) * f.scale;
+      const double d_score = weight * (d_weight - delta) * slope * f.scale;
       AddRow(f.head_dim, d_score, f.k + kv_at, &out->dq[q_at]);
       AddRow(f.head_dim, d_score, f.q + q_at, &out->dk[kv_at]);
       AddRow(f.head_dim, weight, args.d_out + q_at, &out->dv[kv_at]);

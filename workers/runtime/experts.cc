@@ -5,36 +5,18 @@
 #include "workers/runtime/forward.h"
 
 namespace swage {
-namespace {
-
-// Products keep a plan for each number of rows: experts get theirs rounded up, with rows of zeros,
-// so that there are few.
-int64_t PaddedRows(int64_t rows) {
-  const int64_t step = rows <= 64 ? 16 : 64;
-  return (rows + step - 1) / step * step;
-}
-
-}  // namespace
-
-Forward::FeedParts Forward::ExpertParts(const Block& block, const std::string& prefix) const {
-  const Linear& gate = LinearOf(block, Cat(prefix, row_.expert_gate));
-  const Linear& up = LinearOf(block, Cat(prefix, row_.expert_up));
-  const Linear& down = LinearOf(block, Cat(prefix, row_.expert_down));
-  return {{&gate, 0, gate.out}, {&up, 0, up.out}, {&down, 0, down.out}};
-}
-
 Status Forward::RunExpert(const Block& block, int64_t expert, const std::vector<int32_t>& tokens,
                           const std::vector<float>& weights, int64_t rows, const float* x,
                           float* y) {
   const int64_t h = config_.hidden, count = static_cast<int64_t>(tokens.size());
-  const int64_t padded = PaddedRows(count);
+  const int64_t padded = PaddedExpertRows(count);
   gathered_.Resize(padded * h);
   expert_out_.Resize(padded * h);
   SWAGE_RETURN_IF_ERROR(ops_->GatherRows(count, h, tokens.data(), rows, x, gathered_.data()));
   std::fill(gathered_.data() + count * h, gathered_.data() + padded * h, 0.0f);
   Input input{gathered_.data(), padded, h};
   input.observed_rows = count;
-  const FeedParts parts = ExpertParts(block, Cat(row_.experts, expert, "."));
+  const FeedParts parts = ExpertPartsOf(config_, block, Cat(row_.experts, expert, "."));
   SWAGE_RETURN_IF_ERROR(Feed(parts, &input, expert_out_.data()));
   return ops_->ScatterAddRows(count, h, tokens.data(), rows, weights.data(), expert_out_.data(),
                               y);
@@ -48,7 +30,7 @@ Status Forward::RunSharedExpert(const Block& block, int64_t rows, const float* x
   SWAGE_RETURN_IF_ERROR(
       ops_->Activate(Activation::kSigmoid, rows, routed_.data(), nullptr, routed_.data()));
   expert_out_.Resize(rows * h);
-  const FeedParts parts = ExpertParts(block, std::string(row_.shared_expert));
+  const FeedParts parts = ExpertPartsOf(config_, block, row_.shared_expert);
   SWAGE_RETURN_IF_ERROR(Feed(parts, &input, expert_out_.data()));
   return ops_->ScatterAddRows(rows, h, nullptr, rows, routed_.data(), expert_out_.data(), y);
 }

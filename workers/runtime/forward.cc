@@ -6,40 +6,14 @@
 namespace swage {
 namespace {
 
-Activation OpOf(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::kSilu:
-      return Activation::kSilu;
-    case ActivationKind::kGeluTanh:
-      return Activation::kGeluTanh;
-    case ActivationKind::kGeluErf:
-      return Activation::kGeluErf;
-    case ActivationKind::kRelu:
-      break;
-  }
-  return Activation::kRelu;
-}
-
 const float* OrNull(const Buffer<float>& values) {
   return values.size() > 0 ? values.data() : nullptr;
 }
 
 }  // namespace
 
-const Linear& LinearOf(const Block& block, std::string_view module) {
-  auto it = block.linears.find(module);
-  SWAGE_CHECK(it != block.linears.end(), module, " is in no row of the architecture table");
-  return it->second;
-}
-
-const Norm& NormOf(const Block& block, std::string_view name) {
-  auto it = block.norms.find(name);
-  SWAGE_CHECK(it != block.norms.end(), name, " is in no row of the architecture table");
-  return it->second;
-}
-
 Forward::Forward(Ops* ops, const ModelConfig& config)
-    : ops_(ops), config_(config), row_(ArchitectureOf(config)) {}
+    : ops_(ops), config_(config), row_(ArchitectureOf(config)), ropes_(config) {}
 
 int64_t Forward::BytesPerRow(const ModelConfig& c) {
   const int64_t attention = (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
@@ -53,7 +27,7 @@ int64_t Forward::BytesPerRow(const ModelConfig& c) {
 }
 
 Status Forward::Multiply(const Linear& linear, Input* input, float* y) {
-  return Multiply(Part{&linear, 0, linear.out}, input, y);
+  return Multiply(Part{&linear, 0, linear.out, ""}, input, y);
 }
 
 Status Forward::Multiply(const Part& part, Input* input, float* y) {
@@ -114,27 +88,10 @@ Status Forward::Project(const Block& block, int64_t rows, Input* input) {
   q_.Resize(rows * q_width);
   k_.Resize(rows * kv_width);
   v_.Resize(rows * kv_width);
-  if (!row_.qkv.empty()) {
-    const Linear& fused = LinearOf(block, row_.qkv);
-    SWAGE_RETURN_IF_ERROR(Multiply(Part{&fused, 0, q_width}, input, q_.data()));
-    SWAGE_RETURN_IF_ERROR(Multiply(Part{&fused, q_width, kv_width}, input, k_.data()));
-    return Multiply(Part{&fused, q_width + kv_width, kv_width}, input, v_.data());
-  }
-  SWAGE_RETURN_IF_ERROR(Multiply(LinearOf(block, row_.q), input, q_.data()));
-  SWAGE_RETURN_IF_ERROR(Multiply(LinearOf(block, row_.k), input, k_.data()));
-  return Multiply(LinearOf(block, row_.v), input, v_.data());
-}
-
-const RopeTable& Forward::RopeFor(bool local, int64_t tokens) {
-  const bool own = local && config_.local_rope.has_value();
-  const RopeConfig& rope = own ? *config_.local_rope : config_.rope;
-  Ropes& ropes = own ? local_rope_ : global_rope_;
-  const bool fits = ropes.tokens == tokens || (ropes.tokens >= 0 && !RopeDependsOnWindow(rope));
-  if (!fits) {
-    ropes.table = MakeRopeTable(rope, tokens);
-    ropes.tokens = tokens;
-  }
-  return ropes.table;
+  const AttentionParts parts = AttentionPartsOf(config_, block);
+  SWAGE_RETURN_IF_ERROR(Multiply(parts.q, input, q_.data()));
+  SWAGE_RETURN_IF_ERROR(Multiply(parts.k, input, k_.data()));
+  return Multiply(parts.v, input, v_.data());
 }
 
 Status Forward::Rotate(const Block& block, int64_t rows, int64_t tokens) {
@@ -145,21 +102,9 @@ Status Forward::Rotate(const Block& block, int64_t rows, int64_t tokens) {
     SWAGE_RETURN_IF_ERROR(Normalize(NormOf(block, row_.k_norm), rows * config_.kv_heads, d,
                                     k_.data(), k_.data()));
   }
-  if (!row_.positions.empty()) return absl::OkStatus();
-  const RopeTable& table = RopeFor(config_.IsLocal(block.layer), tokens);
-  RopeArgs rope;
-  rope.rows = rows;
-  rope.tokens = tokens;
-  rope.heads = config_.heads;
-  rope.head_dim = d;
-  rope.inv_freq = table.inv_freq.data();
-  rope.x = q_.data();
-  rope.rotary = 2 * static_cast<int64_t>(table.inv_freq.size());
-  rope.scale = table.scale;
-  SWAGE_RETURN_IF_ERROR(ops_->Rope(rope));
-  rope.heads = config_.kv_heads;
-  rope.x = k_.data();
-  return ops_->Rope(rope);
+  SWAGE_RETURN_IF_ERROR(
+      ropes_.Rotate(ops_, block.layer, rows, tokens, config_.heads, false, q_.data()));
+  return ropes_.Rotate(ops_, block.layer, rows, tokens, config_.kv_heads, false, k_.data());
 }
 
 Status Forward::Join(const Block& block, std::string_view before, std::string_view after,
@@ -174,8 +119,8 @@ Status Forward::Join(const Block& block, std::string_view before, std::string_vi
 }
 
 Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, float* hidden) {
-  const int64_t rows = windows * tokens, h = config_.hidden, d = config_.head_dim;
-  const int64_t q_width = config_.heads * d;
+  const int64_t rows = windows * tokens, h = config_.hidden;
+  const int64_t q_width = config_.heads * config_.head_dim;
   Input input{hidden, rows, h};
   if (config_.norm_before) {
     normed_.Resize(rows * h);
@@ -186,19 +131,11 @@ Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, floa
   SWAGE_RETURN_IF_ERROR(Project(block, rows, &input));
   SWAGE_RETURN_IF_ERROR(Rotate(block, rows, tokens));
   if (observer_ != nullptr) {
-    SWAGE_RETURN_IF_ERROR(observer_->SeeKeysAndValues(rows, config_.kv_heads * d, k_.data(), v_.data()));
+    SWAGE_RETURN_IF_ERROR(observer_->SeeKeysAndValues(rows, config_.kv_heads * config_.head_dim,
+                                                      k_.data(), v_.data()));
   }
   mixed_.Resize(rows * q_width);
-  AttentionArgs attention;
-  attention.windows = windows;
-  attention.tokens = tokens;
-  attention.heads = config_.heads;
-  attention.kv_heads = config_.kv_heads;
-  attention.head_dim = d;
-  const double divisor = config_.scale_by_layer ? static_cast<double>(block.layer + 1) : 1.0;
-  attention.scale = static_cast<float>(config_.attention_scale / divisor);
-  attention.softcap = static_cast<float>(config_.attention_softcap);
-  attention.window = config_.IsLocal(block.layer) ? config_.sliding_window : 0;
+  AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
   attention.q = q_.data();
   attention.k = k_.data();
   attention.v = v_.data();
@@ -208,25 +145,6 @@ Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, floa
   out_.Resize(rows * h);
   SWAGE_RETURN_IF_ERROR(Multiply(LinearOf(block, row_.o), &mixed, out_.data()));
   return Join(block, row_.attention_norm, row_.attention_post_norm, rows, hidden);
-}
-
-Forward::FeedParts Forward::PartsOf(const Block& block) const {
-  FeedParts parts;
-  const Linear& down = LinearOf(block, row_.down);
-  parts.down = {&down, 0, down.out};
-  if (!row_.gate_up.empty()) {
-    const Linear& fused = LinearOf(block, row_.gate_up);
-    parts.gate = {&fused, 0, config_.ffn};
-    parts.up = {&fused, config_.ffn, config_.ffn};
-    return parts;
-  }
-  const Linear& up = LinearOf(block, row_.up);
-  parts.up = {&up, 0, up.out};
-  if (!row_.gate.empty()) {
-    const Linear& gate = LinearOf(block, row_.gate);
-    parts.gate = {&gate, 0, gate.out};
-  }
-  return parts;
 }
 
 Status Forward::Feed(const FeedParts& parts, Input* input, float* y) {
@@ -241,11 +159,11 @@ Status Forward::Feed(const FeedParts& parts, Input* input, float* y) {
     SWAGE_RETURN_IF_ERROR(Multiply(parts.up, input, up_.data()));
     SWAGE_RETURN_IF_ERROR(kind == ActivationKind::kSilu
                               ? ops_->SwiGlu(n, gate_.data(), up_.data(), gate_.data())
-                              : ops_->Activate(OpOf(kind), n, gate_.data(), up_.data(),
+                              : ops_->Activate(ActivationOf(kind), n, gate_.data(), up_.data(),
                                                gate_.data()));
   } else {
     SWAGE_RETURN_IF_ERROR(Multiply(parts.up, input, up_.data()));
-    SWAGE_RETURN_IF_ERROR(ops_->Activate(OpOf(kind), n, up_.data(), nullptr, up_.data()));
+    SWAGE_RETURN_IF_ERROR(ops_->Activate(ActivationOf(kind), n, up_.data(), nullptr, up_.data()));
   }
   Input wide{activated, rows, width};
   wide.observed_rows = input->observed_rows;
@@ -265,7 +183,7 @@ Status Forward::FeedForward(const Block& block, int64_t rows, float* hidden) {
     SWAGE_RETURN_IF_ERROR(RunExperts(block, rows, x, out_.data()));
   } else {
     Input input{x, rows, h};
-    SWAGE_RETURN_IF_ERROR(Feed(PartsOf(block), &input, out_.data()));
+    SWAGE_RETURN_IF_ERROR(Feed(FeedPartsOf(config_, block), &input, out_.data()));
   }
   return Join(block, row_.ffn_norm, row_.ffn_post_norm, rows, hidden);
 }

@@ -7,9 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "workers/runtime/model.h"
+#include "workers/runtime/block_parts.h"
 #include "workers/runtime/observer.h"
-#include "workers/runtime/rope.h"
 
 namespace swage {
 
@@ -40,14 +39,6 @@ class Forward {
     int64_t observed_rows = -1;  // the first so many are real, those behind are padding; -1: all
     int64_t step = -1;           // told to the observer; -1: not yet
   };
-  // Rows [begin, begin + count) of a linear: a part of a fused one, or all.
-  struct Part {
-    const Linear* linear = nullptr;
-    int64_t begin = 0, count = 0;
-  };
-  struct FeedParts {  // gate has no linear when the feed-forward is plain
-    Part gate, up, down;
-  };
 
   Status Multiply(const Part& part, Input* input, float* y);
   Status Multiply(const Linear& linear, Input* input, float* y);
@@ -58,7 +49,6 @@ class Forward {
   Status FeedForward(const Block& block, int64_t rows, float* hidden);
   // down(act(gate(x)) * up(x)) into y.
   Status Feed(const FeedParts& parts, Input* input, float* y);
-  FeedParts PartsOf(const Block& block) const;
   // Adds the residual, with the norms that stand around it.
   Status Join(const Block& block, std::string_view before, std::string_view after, int64_t rows,
               float* hidden);
@@ -68,28 +58,18 @@ class Forward {
   Status RunExpert(const Block& block, int64_t expert, const std::vector<int32_t>& tokens,
                    const std::vector<float>& weights, int64_t rows, const float* x, float* y);
   Status RunSharedExpert(const Block& block, int64_t rows, const float* x, float* y);
-  FeedParts ExpertParts(const Block& block, const std::string& prefix) const;
-
-  const RopeTable& RopeFor(bool local, int64_t tokens);
 
   Ops* ops_;
   const ModelConfig& config_;
   const Architecture& row_;
   ForwardObserver* observer_ = nullptr;
   int64_t steps_ = 0;
-  struct Ropes {
-    int64_t tokens = -1;
-    RopeTable table;
-  } global_rope_, local_rope_;
+  RopeTables ropes_;
   Buffer<float> normed_, q_, k_, v_, mixed_, gate_, up_, rounded_, out_;
   Buffer<float> routed_, gathered_, expert_out_;
   std::vector<int32_t> chosen_;
   std::vector<float> weights_;
   Buffer<uint16_t> cast_;
 };
-
-// What the table names is in every loaded block.
-const Linear& LinearOf(const Block& block, std::string_view module);
-const Norm& NormOf(const Block& block, std::string_view name);
 
 }  // namespace swage

@@ -3,45 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 
+#include "tests/unit/kernels/gradient_check.h"
 #include "tests/unit/kernels/op_test.h"
-#include "tests/unit/kernels/random_values.h"
 
 namespace swage {
 namespace {
 
 using TrainOpsTest = OpTest;
-using Doubles = std::vector<double>;
-using Loss = std::function<double(const Doubles&)>;
-
-Doubles Wide(const std::vector<float>& x) { return {x.begin(), x.end()}; }
-
-double Dot(const Doubles& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-// The derivative of `loss` at x along a few random directions is their product with `gradient`,
-// which is rounded to f32.
-void ExpectGradient(const Loss& loss, const std::vector<float>& x,
-                    const std::vector<float>& gradient, double relative = 1e-6) {
-  constexpr double kStep = 1e-5;
-  double norm = 0;
-  for (const float g : gradient) norm += static_cast<double>(g) * g;
-  for (uint64_t seed = 1; seed <= 4; ++seed) {
-    const Doubles direction = Wide(Gaussians(x.size(), seed));
-    Doubles up = Wide(x), down = up;
-    for (size_t i = 0; i < up.size(); ++i) {
-      up[i] += kStep * direction[i];
-      down[i] -= kStep * direction[i];
-    }
-    const double want = (loss(up) - loss(down)) / (2 * kStep);
-    // Typical size of the product; rounding of gradient is relative to it.
-    ASSERT_NEAR(Dot(direction, gradient), want, relative * std::sqrt(norm) + 1e-9);
-  }
-}
 
 double RmsNormLoss(int64_t rows, int64_t h, const Doubles& x, const Doubles& weight, double eps,
                    const std::vector<float>& dy) {
@@ -108,6 +77,8 @@ TEST(RefGradientTest, CrossEntropy) {
 
 struct Heads {
   int64_t windows, tokens, heads, kv_heads, d;
+  int64_t window = 0;
+  float softcap = 0;
   int64_t rows() const { return windows * tokens; }
   int64_t q_size() const { return rows() * heads * d; }
   int64_t kv_size() const { return rows() * kv_heads * d; }
@@ -121,14 +92,17 @@ double AttentionLoss(const Heads& h, double scale, const Doubles& q, const Doubl
     for (int64_t head = 0; head < h.heads; ++head) {
       const int64_t q_at = (row * h.heads + head) * h.d, kv = head / (h.heads / h.kv_heads);
       double total = 0, sum = 0;
-      for (int64_t t = first; t <= row; ++t) {
+      const int64_t seen = h.window == 0 ? first : std::max(first, row - h.window + 1);
+      for (int64_t t = seen; t <= row; ++t) {
         const int64_t kv_at = (t * h.kv_heads + kv) * h.d;
         double score = 0, along = 0;
         for (int64_t d = 0; d < h.d; ++d) {
           score += q[q_at + d] * k[kv_at + d];
           along += v[kv_at + d] * d_out[q_at + d];
         }
-        const double weight = std::exp(score * scale);
+        score *= scale;
+        if (h.softcap > 0) score = h.softcap * std::tanh(score / h.softcap);
+        const double weight = std::exp(score);
         total += weight;
         sum += weight * along;
       }
@@ -156,6 +130,8 @@ struct Attended {
     forward.heads = h.heads;
     forward.kv_heads = h.kv_heads;
     forward.head_dim = h.d;
+    forward.window = h.window;
+    forward.softcap = h.softcap;
     forward.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(h.d)));
     forward.q = q.data();
     forward.k = k.data();
@@ -165,8 +141,7 @@ struct Attended {
   }
 };
 
-TEST(RefGradientTest, Attention) {
-  const Heads h{2, 7, 4, 2, 5};
+void ExpectAttentionGradients(const Heads& h) {
   Attended a(h);
   const std::unique_ptr<Ops> ref = NewRefOps();
   ASSERT_TRUE(ref->Attention(a.forward).ok());
@@ -182,9 +157,19 @@ TEST(RefGradientTest, Attention) {
                  a.dv, 2e-6);
 }
 
+TEST(RefGradientTest, Attention) { ExpectAttentionGradients({2, 7, 4, 2, 5}); }
+
+TEST(RefGradientTest, AttentionThatSeesAWindowAndCapsItsScores) {
+  ExpectAttentionGradients({2, 9, 2, 1, 5, 4, 0});
+  ExpectAttentionGradients({2, 7, 4, 2, 5, 0, 0.8f});
+  ExpectAttentionGradients({1, 9, 2, 2, 5, 3, 1.5f});
+}
+
 TEST_P(TrainOpsTest, AttentionGradientsAreTheReferences) {
   for (const Heads& h : {Heads{1, 1, 1, 1, 1}, {2, 5, 4, 2, 3}, {1, 64, 2, 1, 64}, {1, 65, 6, 3, 16},
-                         {2, 131, 4, 4, 40}, {1, 200, 3, 1, 128}}) {
+                         {2, 131, 4, 4, 40}, {1, 200, 3, 1, 128}, {1, 150, 2, 1, 16, 7, 0},
+                         {1, 200, 2, 2, 8, 64, 3.0f}, {2, 131, 3, 1, 40, 65, 0.5f},
+                         {1, 90, 2, 1, 64, 0, 2.0f}, {1, 90, 2, 1, 64, 500, 0}}) {
     SCOPED_TRACE(testing::Message() << h.windows << " windows of " << h.tokens << ", " << h.heads
                                     << "/" << h.kv_heads << " heads of " << h.d);
     Attended a(h, 2.0f);
