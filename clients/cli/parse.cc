@@ -30,7 +30,7 @@ struct Run {
   SubmitFlags submit;
   QuantizeFlags quantize;
   EvalRequest eval;
-  TokenizeFlags tokenize;
+  TokenizeRequest tokenize;
   OperateFlags operate;
   std::string first, second, alias, model, recipe, pipeline, out;
   std::vector<std::string> names;
@@ -206,7 +206,7 @@ void AddLocal(CLI::App* app, Run* run) {
   eval->add_option("--threads", request->threads, "0: all cores")->check(CLI::Range(0, 4096));
   eval->callback([run, request] { run->command = [run, request] { return RunEval(run->session, *request); }; });
 
-  TokenizeFlags* flags = &run->tokenize;
+  TokenizeRequest* flags = &run->tokenize;
   CLI::App* tokenize = app->add_subcommand("tokenize", "Turn a text into token ids, as the model's tokenizer.json says");
   tokenize->add_option("--model", flags->model_dir, "Folder with tokenizer.json")->required();
   tokenize->add_option("--text", flags->text_file, "UTF-8 text; what is none becomes U+FFFD")->required()->type_name("FILE");

@@ -91,8 +91,4 @@ class Stream {
 
 std::unique_ptr<Stream> NewHostStream();
 
-// Built only with SWAGE_CUDA; NOT_FOUND (NO_DEVICE) without the device.
-StatusOr<std::unique_ptr<DeviceMemory>> NewCudaMemory(int device);
-StatusOr<std::unique_ptr<Stream>> NewCudaStream(int device);  // the device's default stream
-
 }  // namespace swage
