@@ -8,7 +8,7 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 # With CMAKE_UNITY_BUILD (the quickstart and tests/run.sh: half the compile time) these keep their files apart: Highway includes each of
 # its files once per instruction set, the simulator replaces single files of the scheduler's core by planted bugs, and the others
 # have names of their own in unnamed namespaces that would meet.
-set(SWAGE_NO_UNITY swage_cli_view swage_codecs swage_kernels swage_leader swage_modelfile swage_sched_core
+set(SWAGE_NO_UNITY kernels_test swage_cli_view swage_codecs swage_kernels swage_leader swage_modelfile swage_sched_core
   swage_state swage_store_core)
 
 function(swage_library NAME)
