@@ -9,7 +9,7 @@
 #include "kernels/cpu/families_cpu.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
-#include "kernels/numeric/activation.h"
+#include "kernels/api/activation.h"
 
 namespace swage::cpu {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "kernels/api/check.h"
 #include "kernels/api/check_families.h"
-#include "kernels/numeric/activation.h"
+#include "kernels/api/activation.h"
 #include "kernels/ref/families_ref.h"
 
 namespace swage {
