@@ -75,6 +75,11 @@ class LeaderTest : public testing::Test {
   void Submit(const std::string& id) {
     ASSERT_EQ(state_->Apply(CreationOf(id)), ApplyResult::kOk);
   }
+  void UntilLeads(Leader* leader) {
+    for (int i = 0; i < 500 && leader->incarnation() == 0; ++i)
+      state_->WaitForEvents(1000000, 10).IgnoreError();
+    ASSERT_NE(leader->incarnation(), 0u);
+  }
   void Cancel(const std::string& id) {
     Put(RequestKey("t", Cat("r", ++requests_)), ToJson(Request{"cancel", "t", id, ""}));
   }
@@ -197,7 +202,7 @@ TEST_F(LeaderTest, AnEarlierResultInTheStoreStands) {
   artifacts_.published = {{"t", "a", kOther}};
   auto leader = Start();
   // Submitted to a leader that has seen the store's list already: else the result is taken at once.
-  while (leader->incarnation() == 0) (void)state_->WaitForEvents(0, 5);
+  UntilLeads(leader.get());
   Submit("a");
   const auto orders = UntilAssigned(leader.get());
   Call(leader.get(), {SlotOf(orders[0], kArtifact)});
@@ -248,9 +253,8 @@ TEST_F(LeaderTest, ASecondSchedulerTakesOverAndTheFirstStandsBy) {
   const auto orders = UntilAssigned(first.get());
   auto held = Call(first.get(), {SlotOf(orders[0])});
   auto second = Start();
-  Submit("b");
-  // The first learns of it when it next wants to write.
-  UntilState("b", JobState::kQueued);
+  UntilLeads(second.get());
+  Submit("b");  // the first learns of it when it next wants to write
   EXPECT_EQ(ReasonOf(held.get().status), "NOT_LEADER");
   auto refused = Call(first.get(), {SlotOf(orders[0])});
   EXPECT_EQ(ReasonOf(refused.get().status), "NOT_LEADER");
@@ -260,11 +264,9 @@ TEST_F(LeaderTest, ASecondSchedulerTakesOverAndTheFirstStandsBy) {
 
 TEST_F(LeaderTest, TheStandbyTakesOverWhenTheLeaderIsSilent) {
   auto first = Start(300);
-  Submit("a");
-  UntilState("a", JobState::kQueued);
+  UntilLeads(first.get());
   auto second = Start(300);
-  Submit("b");
-  UntilState("b", JobState::kQueued);
+  UntilLeads(second.get());
   for (int i = 0; i < 200 && first->incarnation() != 0; ++i)
     state_->WaitForEvents(1000000, 10).IgnoreError();
   EXPECT_EQ(first->incarnation(), 0u);
