@@ -17,11 +17,11 @@ using Json = nlohmann::ordered_json;
 
 std::atomic<bool> g_interrupted{false};
 
-void OnInterrupt(int) { g_interrupted = true; }
+void OnEngineInterrupt(int) { g_interrupted = true; }
 
 void CatchInterrupts() {
   struct sigaction action {};
-  action.sa_handler = OnInterrupt;
+  action.sa_handler = OnEngineInterrupt;
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // the second one ends the process
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);

@@ -8,8 +8,10 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 # With CMAKE_UNITY_BUILD (the quickstart and tests/run.sh: half the compile time) these keep their files apart: Highway includes each of
 # its files once per instruction set, the simulator replaces single files of the scheduler's core by planted bugs, and the others
 # have names of their own in unnamed namespaces that would meet.
-set(SWAGE_NO_UNITY kernels_test swage_cli_view swage_codecs swage_kernels swage_leader swage_modelfile swage_sched_core
-  swage_state swage_store_core)
+set(SWAGE_NO_UNITY kernels_test swage_cli_view swage_codecs swage_leader swage_modelfile swage_state swage_store_core)
+if(SWAGE_TESTS)
+  list(APPEND SWAGE_NO_UNITY swage_sched_core)
+endif()
 
 function(swage_library NAME)
   cmake_parse_arguments(A "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
@@ -24,7 +26,9 @@ function(swage_binary NAME)
   cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${NAME} ${A_SRCS})
   target_link_libraries(${NAME} PRIVATE ${A_DEPS})
-  set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
+  if(NOT NAME STREQUAL "swage")
+    set_target_properties(${NAME} PROPERTIES UNITY_BUILD OFF)
+  endif()
 endfunction()
 
 function(swage_test NAME)
