@@ -177,10 +177,10 @@ class HostMemory : public TestDevice {
   void* Allocate(size_t bytes) override { return ::operator new(bytes); }
   void Free(void* pointer) override { ::operator delete(pointer); }
   void Write(void* device, const void* host, size_t bytes) override {
-    std::memcpy(device, host, bytes);
+    if (bytes > 0) std::memcpy(device, host, bytes);
   }
   void Read(void* host, const void* device, size_t bytes) override {
-    std::memcpy(host, device, bytes);
+    if (bytes > 0) std::memcpy(host, device, bytes);
   }
 };
 
