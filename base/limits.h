@@ -38,6 +38,7 @@ inline constexpr int kUnaryDeadlineMs = 10000;
 inline constexpr int kGivenUnaryDeadlineMs = 60000;       // given by the server to a call that brings none
 inline constexpr int kGivenStreamDeadlineMs = 3600000;
 inline constexpr int kServerThreads = 128;              // of one server's synchronous calls; beyond: RESOURCE_EXHAUSTED
+inline constexpr int kSubmissionsInLine = 4096;  // calls of CreateJob that wait in one control plane
 inline constexpr int kStreamIdleDeadlineMs = 60000;     // a stream that moves nothing for so long is ended
 
 // Leases (DESIGN 5). Overridden by --lease-ms; fence = 80 % of the lease.

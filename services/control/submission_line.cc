@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/limits.h"
 #include "services/control/convert.h"
 #include "services/kit/rpc.h"
 
@@ -38,15 +39,19 @@ SubmissionLine::SubmissionLine(JobDirectory* directory, Admitter* admitter, Cloc
 }
 
 void SubmissionLine::Add(Submission submission) {
+  Status refused = Unavailable("SHUTTING_DOWN", "this control plane is stopping", "try again");
   {
     std::lock_guard lock(mu_);
-    if (!stopping_) {
+    const size_t in_line = quick_.waiting.size() + slow_.waiting.size();
+    if (!quick_.stopping && in_line < static_cast<size_t>(limits::kSubmissionsInLine)) {
       quick_.waiting.push_back(std::move(submission));
       quick_.changed.notify_one();
       return;
     }
+    if (!quick_.stopping)
+      refused = Error(StatusCode::kResourceExhausted, "OVERLOADED", Cat(in_line, " submissions are waiting"), "try again in a second");
   }
-  submission.done(Unavailable("SHUTTING_DOWN", "this control plane is stopping", "try again"));
+  submission.done(refused);
 }
 
 // The quick ones first: they may hand work to the others.
@@ -54,8 +59,9 @@ void SubmissionLine::Stop() {
   for (auto* threads : {&quick_threads_, &slow_threads_}) {
     {
       std::lock_guard lock(mu_);
-      stopping_ = true;
-      (threads == &quick_threads_ ? quick_ : slow_).changed.notify_all();
+      Line& line = threads == &quick_threads_ ? quick_ : slow_;
+      line.stopping = true;
+      line.changed.notify_all();
     }
     for (std::thread& thread : *threads) thread.join();
     threads->clear();
@@ -65,8 +71,7 @@ void SubmissionLine::Stop() {
 void SubmissionLine::Serve(Line* line) {
   std::unique_lock lock(mu_);
   while (true) {
-    // A slow thread may be given something as long as a quick one lives: Stop wakes it after those.
-    line->changed.wait(lock, [&] { return stopping_ || !line->waiting.empty(); });
+    line->changed.wait(lock, [&] { return line->stopping || !line->waiting.empty(); });
     if (line->waiting.empty()) return;
     const auto end = line->waiting.begin() + static_cast<long>(std::min(line->waiting.size(), line->at_once));
     std::vector<Submission> taken(std::make_move_iterator(line->waiting.begin()), std::make_move_iterator(end));

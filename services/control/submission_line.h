@@ -30,7 +30,8 @@ class SubmissionLine {
  public:
   SubmissionLine(JobDirectory* directory, Admitter* admitter, Clock* clock, Tracer* tracer);
   ~SubmissionLine() { Stop(); }
-  void Add(Submission submission);  // UNAVAILABLE/SHUTTING_DOWN after Stop
+  // UNAVAILABLE/SHUTTING_DOWN after Stop; RESOURCE_EXHAUSTED/OVERLOADED when limits::kSubmissionsInLine wait.
+  void Add(Submission submission);
   void Stop();                      // those in line are answered first
 
  private:
@@ -39,6 +40,7 @@ class SubmissionLine {
     std::condition_variable changed;
     size_t at_once = 1;
     bool may_ask_store = false;
+    bool stopping = false;  // ends when it is empty
   };
   struct Admitted;  // to be written
   void Serve(Line* line);
@@ -50,7 +52,6 @@ class SubmissionLine {
   Clock* const clock_;
   Tracer* const tracer_;
   std::mutex mu_;
-  bool stopping_ = false;
   Line quick_, slow_;
   std::vector<std::thread> quick_threads_, slow_threads_;
 };
