@@ -472,7 +472,8 @@ void Leader::Follow(uint64_t position) {
       Pause(kFollowWaitMs);
       continue;  // these events again
     }
-    position = events->back().sequence;
+    // None: those that were announced have been trimmed since, or a failover lost them.
+    position = events->empty() ? *newest : events->back().sequence;
   }
 }
 

@@ -23,6 +23,8 @@ using tcp = asio::ip::tcp;
 constexpr auto kIdle = std::chrono::seconds(30);
 constexpr uint32_t kHeaderBytes = 16 << 10;
 constexpr uint64_t kBodyBytes = 1 << 20;
+constexpr size_t kDrainBytes = 4 << 20;
+constexpr auto kDrain = std::chrono::seconds(5);
 
 int HexValue(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -86,6 +88,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void OnRead(beast::error_code error, size_t) {
     if (error == http::error::header_limit || error == http::error::body_limit) {
       keep_alive_ = false;
+      unread_ = true;
       return Send(HttpResponse::Text(413, "the request is larger than this server reads\n"), false);
     }
     if (error) return Close();
@@ -164,8 +167,28 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void Done() {
     response_ = {};
+    if (unread_) return FinishWriting();
     if (!keep_alive_) return Close();
     Read();
+  }
+
+  // A socket closed with input unread is reset, and the client loses the answer that says why.
+  void FinishWriting() {
+    beast::error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    stream_.expires_after(kDrain);
+    chunk_.resize(64 << 10);
+    Drain();
+  }
+
+  void Drain() {
+    stream_.async_read_some(asio::buffer(chunk_), beast::bind_front_handler(&Session::OnDrained, shared_from_this()));
+  }
+
+  void OnDrained(beast::error_code error, size_t bytes) {
+    drained_ += bytes;
+    if (error || drained_ >= kDrainBytes) return Close();
+    Drain();
   }
 
   void Close() {
@@ -183,7 +206,9 @@ class Session : public std::enable_shared_from_this<Session> {
   HttpResponse response_;
   std::string chunk_;
   uint64_t remaining_ = 0;
+  size_t drained_ = 0;
   bool keep_alive_ = true, send_body_ = false, last_ = false;
+  bool unread_ = false;  // the client may still be writing what is not read
 };
 
 class BeastServer : public HttpServer {

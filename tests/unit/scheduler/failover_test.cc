@@ -46,6 +46,11 @@ class ForgetfulState : public StateStore {
   }
   StatusOr<std::vector<StoredEvent>> ReadEvents(uint64_t after, size_t limit) override {
     std::lock_guard lock(mu_);
+    if (gone_) {
+      ++read_gone_;
+      changed_.notify_all();
+      return std::vector<StoredEvent>();
+    }
     return state_.ReadEvents(after, limit);
   }
   StatusOr<std::vector<StoredEvent>> ReadStream(const std::string& stream, uint64_t after,
@@ -76,10 +81,21 @@ class ForgetfulState : public StateStore {
     std::lock_guard lock(mu_);
     state_.RewindTo(serial);
   }
+  // Until the next call, events are announced that nobody can read any more.
+  void LoseAnnounced(bool gone) {
+    std::lock_guard lock(mu_);
+    gone_ = gone;
+  }
+  void UntilOneReadInVain() {
+    std::unique_lock lock(mu_);
+    changed_.wait(lock, [&] { return read_gone_ > 0; });
+  }
 
  private:
   std::mutex mu_;
   std::condition_variable changed_;
+  bool gone_ = false;
+  int read_gone_ = 0;
   sim::RewindableState state_;
 };
 
@@ -164,6 +180,7 @@ TEST_F(FailoverTest, TheLeaderNoticesAtItsNextWriteThatSomeAreLost) {
   options.artifacts = &artifacts_;
   options.lease_ms = 60000;  // no beat on its own within the test
   Leader leader(options);
+  Until([&] { return leader.incarnation() != 0; });
   Submit("a");
   SyncAnswer told;
   for (int i = 0; i < 50 && told.assignments.empty(); ++i) told = Report(&leader, {});
@@ -180,6 +197,23 @@ TEST_F(FailoverTest, TheLeaderNoticesAtItsNextWriteThatSomeAreLost) {
   for (int i = 0; i < 20; ++i) Put({"cancel", "t", "nobody", ""});
   // Read anew, and agreed with the artifact store.
   Until([&] { return StateOf("a") == JobState::kSucceeded; });
+}
+
+// Between the announcement and the reading they were trimmed with a job that was deleted, or lost in a failover.
+TEST_F(FailoverTest, EventsThatAreGoneWhenTheLeaderReadsThemEndNothing) {
+  LeaderOptions options;
+  options.state = state_;
+  options.artifacts = &artifacts_;
+  Leader leader(options);
+  Until([&] { return leader.incarnation() != 0; });
+  state_->LoseAnnounced(true);
+  Put({"cancel", "t", "nobody", ""});
+  state_->UntilOneReadInVain();
+  state_->LoseAnnounced(false);
+  Submit("a");
+  SyncAnswer told;
+  for (int i = 0; i < 50 && told.assignments.empty(); ++i) told = Report(&leader, {});
+  EXPECT_EQ(told.assignments.size(), 1u);
 }
 
 }  // namespace
