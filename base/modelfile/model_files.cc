@@ -169,20 +169,22 @@ uint64_t ModelFiles::total_bytes() const {
   return total;
 }
 
-void ModelFiles::WillNeed(std::string_view name) const {
+void ModelFiles::WillNeed(std::string_view name, uint64_t begin, uint64_t size) const {
   const auto at = where_.find(name);
   if (at == where_.end()) return;
   const Shard& shard = shards_[at->second.first];
   const TensorInfo& info = shard.header.tensors[at->second.second];
-  shard.file.WillNeed(shard.header.data_offset + info.begin, info.bytes());
+  begin = std::min(begin, info.bytes());
+  shard.file.WillNeed(shard.header.data_offset + info.begin + begin, std::min(size, info.bytes() - begin));
 }
 
-void ModelFiles::DontNeed(std::string_view name) const {
+void ModelFiles::DontNeed(std::string_view name, uint64_t begin, uint64_t size) const {
   const auto at = where_.find(name);
   if (at == where_.end()) return;
   const Shard& shard = shards_[at->second.first];
   const TensorInfo& info = shard.header.tensors[at->second.second];
-  shard.file.DontNeed(shard.header.data_offset + info.begin, info.bytes());
+  begin = std::min(begin, info.bytes());
+  shard.file.DontNeed(shard.header.data_offset + info.begin + begin, std::min(size, info.bytes() - begin));
 }
 
 }  // namespace swage

@@ -61,8 +61,9 @@ class ModelFiles {
   std::vector<std::string> Names() const;  // sorted
   uint64_t total_bytes() const;
   const std::vector<std::string>& files() const { return file_names_; }  // relative
-  void WillNeed(std::string_view name) const;
-  void DontNeed(std::string_view name) const;
+  // Tells the kernel that bytes [begin, begin + size) of a tensor will soon be read, or are no longer needed.
+  void WillNeed(std::string_view name, uint64_t begin = 0, uint64_t size = UINT64_MAX) const;
+  void DontNeed(std::string_view name, uint64_t begin = 0, uint64_t size = UINT64_MAX) const;
 
  private:
   Status AddShard(const std::string& path, const std::string& name,
@@ -93,6 +94,7 @@ class SafetensorsWriter {
   static StatusOr<SafetensorsWriter> Create(Env* env, const std::string& path, const std::vector<Declared>& tensors,
                                             const std::map<std::string, std::string>& metadata);
   Status Append(std::string_view tensor_bytes);  // one whole tensor; the size must match the declaration
+  Status AppendPiece(std::string_view bytes);    // of the next tensor, which is complete at its declared size
   Status Finish();
   ~SafetensorsWriter();
   SafetensorsWriter(SafetensorsWriter&&) noexcept;

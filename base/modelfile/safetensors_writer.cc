@@ -40,6 +40,7 @@ struct SafetensorsWriter::State {
   std::unique_ptr<WritableFile> file;  // null once finished
   std::vector<std::pair<std::string, uint64_t>> expected;  // name, bytes
   size_t next = 0;
+  uint64_t written = 0;  // of the next one
 };
 
 StatusOr<SafetensorsWriter> SafetensorsWriter::Create(Env* env, const std::string& path,
@@ -93,11 +94,25 @@ Status SafetensorsWriter::Append(std::string_view tensor_bytes) {
   SWAGE_CHECK(state_->file != nullptr, "Append after Finish");
   if (state_->next >= state_->expected.size()) return Internal("more tensors appended than declared");
   const auto& [name, bytes] = state_->expected[state_->next];
-  if (tensor_bytes.size() != bytes) {
+  if (tensor_bytes.size() != bytes || state_->written > 0) {
     return Internal(Cat("tensor '", name, "' was declared with ", bytes, " bytes and came with ", tensor_bytes.size()));
   }
-  ++state_->next;
-  return state_->file->Append(tensor_bytes);
+  return AppendPiece(tensor_bytes);
+}
+
+Status SafetensorsWriter::AppendPiece(std::string_view bytes) {
+  SWAGE_CHECK(state_->file != nullptr, "AppendPiece after Finish");
+  if (state_->next >= state_->expected.size()) return Internal("more tensors appended than declared");
+  const auto& [name, size] = state_->expected[state_->next];
+  if (bytes.size() > size - state_->written) {
+    return Internal(Cat("tensor '", name, "' was declared with ", size, " bytes and comes with more"));
+  }
+  state_->written += bytes.size();
+  if (state_->written == size) {
+    ++state_->next;
+    state_->written = 0;
+  }
+  return state_->file->Append(bytes);
 }
 
 Status SafetensorsWriter::Finish() {

@@ -1,5 +1,35 @@
+  return limit == 0 || used <= limit ? Status() : BeyondLimit("the work", used - limit, limit);
+}
+
+StatusOr<MemoryReservation> DeviceMemory::Reserve(int64_t bytes, std::string_view what) {
+  if (bytes < 0) return InvalidInput("KERNEL_ARGUMENT", "a negative number of bytes");
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const int64_t held = std::max(used_bytes_.load(), promised_bytes_), limit = limit_bytes_;
+  if (limit > 0 && bytes > limit - held) return BeyondLimit(what, bytes, held);
+  promised_bytes_ = held + bytes;
+  ++reservations_;
+  return MemoryReservation(this, bytes);
+}
+
+void DeviceMemory::GiveBack(int64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  promised_bytes_ -= bytes;
+  // What was in use beside them when they were made may be gone by now.
+  if (--reservations_ == 0) promised_bytes_ = 0;
+}
+
+MemoryReservation& MemoryReservation::operator=(MemoryReservation&& other) noexcept {
+  std::swap(memory_, other.memory_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MemoryReservation::~MemoryReservation() {
+  if (memory_ != nullptr) memory_->GiveBack(bytes_);
+}
 #include "kernels/api/device.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 
@@ -45,12 +75,11 @@ class HostStream : public Stream {
 
 }  // namespace
 
-Status DeviceMemory::Exhausted(int64_t bytes, int64_t used) const {
-  const int64_t limit = limit_bytes_;
-  return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
-               limit > 0 ? Cat(name_, ": ", bytes, " bytes more than ", used,
-                               " in use would pass the limit of ", limit)
-                         : Cat(name_, ": no room for ", bytes, " bytes beside ", used, " in use"),
+Status DeviceMemory::BeyondLimit(std::string_view what, int64_t bytes, int64_t held) const {
+  const auto human = [](int64_t n) { return HumanBytes(static_cast<double>(n)); };
+  return Error(StatusCode::kResourceExhausted, "MEMORY_LIMIT",
+               Cat(what, " needs ", human(bytes), " of ", name_, " beside the ", human(held),
+                   " that are held, the limit is ", human(limit_bytes_)),
                "give the job more memory, or smaller windows or blocks");
 }
 
@@ -66,12 +95,14 @@ StatusOr<void*> DeviceMemory::Allocate(int64_t bytes) {
   const int64_t limit = limit_bytes_;
   int64_t used = used_bytes_;
   do {  // reserved before it is taken, so that two callers cannot pass the limit together
-    if (limit > 0 && bytes > limit - used) return Exhausted(bytes, used);
+    if (limit > 0 && bytes > limit - used) return BeyondLimit("a buffer", bytes, used);
   } while (!used_bytes_.compare_exchange_weak(used, used + bytes));
   void* pointer = Take(bytes);
   if (pointer == nullptr) {
     used_bytes_ -= bytes;
-    return Exhausted(bytes, used);
+    return Error(StatusCode::kResourceExhausted, "OUT_OF_MEMORY",
+                 Cat(name_, " has no room for ", bytes, " bytes beside ", used, " in use"),
+                 "end what else uses this memory, or use smaller windows or blocks");
   }
   RaisePeak(used + bytes);
   return pointer;

@@ -5,18 +5,40 @@
 //   SWAGE_ASSIGN_OR_RETURN(DeviceBuffer x, DeviceBuffer::Make(&memory, n * sizeof(float)));
 //   auto begin = stream->Record(); ...; auto end = stream->Record();
 //   SWAGE_ASSIGN_OR_RETURN(double seconds, end->SecondsSince(*begin));
-// Errors: RESOURCE_EXHAUSTED (OUT_OF_MEMORY) when the limit or the device has no room.
+// Errors: RESOURCE_EXHAUSTED, MEMORY_LIMIT when the limit has no room, OUT_OF_MEMORY when the device
+// itself has none.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/status.h"
 
 namespace swage {
+
+class DeviceMemory;
+
+// Room that a piece of work has been promised, so that work that cannot fit is refused before it
+// begins; given back when destroyed. What the work then allocates is drawn from it.
+class MemoryReservation {
+ public:
+  MemoryReservation() = default;
+  MemoryReservation(MemoryReservation&& other) noexcept { *this = std::move(other); }
+  MemoryReservation& operator=(MemoryReservation&& other) noexcept;
+  ~MemoryReservation();
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  friend class DeviceMemory;
+  MemoryReservation(DeviceMemory* memory, int64_t bytes) : memory_(memory), bytes_(bytes) {}
+  DeviceMemory* memory_ = nullptr;
+  int64_t bytes_ = 0;
+};
 
 // Thread-safe. Sizes are counted as asked for, without the rounding of the device's allocator.
 class DeviceMemory {
@@ -29,6 +51,9 @@ class DeviceMemory {
   // At least 64-byte aligned, not initialised; null for 0 bytes. To be freed with the same size.
   StatusOr<void*> Allocate(int64_t bytes);
   void Free(void* pointer, int64_t bytes);
+
+  // `what` names the work in the error. Beside it stand what is in use and what others have reserved.
+  StatusOr<MemoryReservation> Reserve(int64_t bytes, std::string_view what);
 
   // For owners that allocate themselves: counts `bytes` (negative: given back), also beyond the
   // limit, and never fails. Check tells.
@@ -46,11 +71,16 @@ class DeviceMemory {
   virtual void Give(void* pointer) = 0;
 
  private:
-  Status Exhausted(int64_t bytes, int64_t used) const;
+  friend class MemoryReservation;
+  Status BeyondLimit(std::string_view what, int64_t bytes, int64_t held) const;
+  void GiveBack(int64_t bytes);  // of a reservation
   void RaisePeak(int64_t used);
 
   const std::string name_;
   std::atomic<int64_t> limit_bytes_ = 0, used_bytes_ = 0, peak_bytes_ = 0;
+  std::mutex mutex_;
+  int64_t promised_bytes_ = 0;  // in use at most, once all reservations are drawn
+  int reservations_ = 0;
 };
 
 // Memory of this process's host; one for all, never destroyed.

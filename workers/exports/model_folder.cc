@@ -8,6 +8,20 @@
 namespace swage {
 namespace {
 
+constexpr uint64_t kPieceBytes = 16 << 20;  // of a mapped tensor resident at a time
+
+// Calls take(begin, size) for all of `bytes`; of an empty tensor once.
+template <typename Take>
+Status InPieces(uint64_t bytes, Take take) {
+  uint64_t begin = 0;
+  do {
+    const uint64_t size = std::min(kPieceBytes, bytes - begin);
+    SWAGE_RETURN_IF_ERROR(take(begin, size));
+    begin += size;
+  } while (begin < bytes);
+  return absl::OkStatus();
+}
+
 bool IsWeightFile(const std::string& name) {
   static constexpr std::array<std::string_view, 12> kEndings = {
       ".safetensors", ".safetensors.index.json",
@@ -52,10 +66,13 @@ Status WriteModelFile(Env* env, const std::string& path, const TensorSource& sou
   uint64_t bytes = 0;
   for (const auto& tensor : declared) {
     const TensorView view = *source.Find(tensor.name);
-    SWAGE_RETURN_IF_ERROR(writer.Append(view.bytes));
+    SWAGE_RETURN_IF_ERROR(InPieces(view.bytes.size(), [&](uint64_t begin, uint64_t size) -> Status {
+      SWAGE_RETURN_IF_ERROR(writer.AppendPiece(view.bytes.substr(begin, size)));
+      source.ReadBehind(tensor.name, begin + size);
+      bytes += size;
+      return done ? done(bytes) : absl::OkStatus();
+    }));
     source.DontNeed(tensor.name);
-    bytes += view.bytes.size();
-    if (done) SWAGE_RETURN_IF_ERROR(done(bytes));
   }
   return writer.Finish();
 }
@@ -75,11 +92,16 @@ Status VerifyModelFile(Env* env, const std::string& dir, const TensorSource& sou
     if (have->info->dtype != want->info->dtype || have->info->shape != want->info->shape) {
       return differs(name, "another type or shape");
     }
-    if (have->bytes != want->bytes) return differs(name, "other bytes");
-    written.DontNeed(name);
+    SWAGE_RETURN_IF_ERROR(InPieces(want->bytes.size(), [&](uint64_t begin, uint64_t size) -> Status {
+      if (have->bytes.substr(begin, size) != want->bytes.substr(begin, size)) {
+        return differs(name, "other bytes");
+      }
+      written.DontNeed(name, 0, begin + size);
+      source.ReadBehind(name, begin + size);
+      bytes += size;
+      return done ? done(bytes) : absl::OkStatus();
+    }));
     source.DontNeed(name);
-    bytes += have->info->bytes();
-    if (done) SWAGE_RETURN_IF_ERROR(done(bytes));
   }
   return absl::OkStatus();
 }

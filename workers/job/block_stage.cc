@@ -37,6 +37,8 @@ class MemoryTensors : public TensorSource {
   std::vector<TensorInfo> infos_;
 };
 
+constexpr int64_t kSliceElements = 4 << 20;  // read back at a time
+
 struct CompressedLinear {
   std::vector<EncodedTensor> tensors;
   LayerReport report;
@@ -72,12 +74,37 @@ StatusOr<std::map<int, float>> FusedGlobalScales(Job* job,
   return scales;
 }
 
+// Reads what is stored as a reader of the artifact will, a slice of rows at a time. Lossless formats
+// give back `values` bit for bit; of the others `values` become what they give.
+Status ReadBack(Job* job, const LinearPlan& plan, const LinearSpec& spec,
+                const std::shared_ptr<TensorSource>& stored, float* values) {
+  Ops* ops = job->ops.get();
+  SWAGE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Model> artifact,
+      Model::FromParts(job->artifact_config, Overlay({stored, job->original->shared_tensors()})));
+  if (!job->exporter->lossless()) return artifact->ReadWeight(ops, plan.module, spec, values);
+  const int64_t step = artifact->RowStep(plan.module, spec);
+  const int64_t slice = std::min(spec.out, std::max(step, kSliceElements / spec.in / step * step));
+  Buffer<float> decoded(slice * spec.in);
+  for (int64_t begin = 0; begin < spec.out; begin += slice) {
+    const int64_t rows = std::min(slice, spec.out - begin);
+    SWAGE_RETURN_IF_ERROR(
+        artifact->ReadWeightRows(ops, plan.module, spec, begin, rows, decoded.data()));
+    if (std::memcmp(decoded.data(), values + begin * spec.in,
+                    static_cast<size_t>(rows * spec.in) * sizeof(float)) != 0) {
+      return Internal(Cat(plan.module, ": what is stored does not decode to what was computed"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
                                           const std::map<int, float>& global_scales) {
   Ops* ops = job->ops.get();
   const LinearSpec spec = job->SpecOf(plan.module);
   const int64_t count = spec.out * spec.in;
-  Buffer<float> weight(count), values(count), decoded(count);
+  SWAGE_ASSIGN_OR_RETURN(Buffer<float> weight, Buffer<float>::Allocate(count));
+  SWAGE_ASSIGN_OR_RETURN(Buffer<float> values, Buffer<float>::Allocate(count));
   SWAGE_RETURN_IF_ERROR(
       job->original->ReadWeight(ops, plan.module, spec, weight.data()));
   LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
@@ -89,21 +116,15 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
   SWAGE_RETURN_IF_ERROR(job->method->Verify(task, q, values.data()));
 
   SWAGE_ASSIGN_OR_RETURN(std::vector<EncodedTensor> encoded, job->exporter->Encode(ops, plan, q));
+  q = QuantizedLinear();  // only what is stored counts from here on
   auto memory = std::make_shared<MemoryTensors>(std::move(encoded));
-  SWAGE_ASSIGN_OR_RETURN(
-      std::unique_ptr<Model> artifact,
-      Model::FromParts(job->artifact_config, Overlay({memory, job->original->shared_tensors()})));
-  SWAGE_RETURN_IF_ERROR(artifact->ReadWeight(ops, plan.module, spec, decoded.data()));
-  if (job->exporter->lossless() &&
-      std::memcmp(decoded.data(), values.data(), count * sizeof(float)) != 0) {
-    return Internal(Cat(plan.module, ": what is stored does not decode to what was computed"));
-  }
+  SWAGE_RETURN_IF_ERROR(ReadBack(job, plan, spec, memory, values.data()));
   CompressedLinear result;
   result.report.module = plan.module;
   result.report.shape = {spec.out, spec.in};
   result.report.scheme = SchemeText(plan.weights);
   result.report.activations = ActivationSchemeText(plan.activations);
-  SWAGE_RETURN_IF_ERROR(ops->ErrorSums(count, weight.data(), decoded.data(), &result.report.error2,
+  SWAGE_RETURN_IF_ERROR(ops->ErrorSums(count, weight.data(), values.data(), &result.report.error2,
                                        &result.report.norm2));
   for (const EncodedTensor& tensor : memory->tensors()) {
     if (!EndsWith(tensor.name, ".weight_shape")) result.report.stored_bytes += tensor.bytes.size();
@@ -112,12 +133,27 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
   return result;
 }
 
+// Bytes that compressing a block holds: a linear before and after, its codes and packed words, and
+// the block as it is stored, twice, for the one before may still be on its way to the disk.
+int64_t CompressBytes(const Job& job, const std::vector<const LinearPlan*>& linears) {
+  int64_t largest = 0, all = 0;
+  for (const LinearPlan* plan : linears) {
+    const LinearSpec spec = job.SpecOf(plan->module);
+    largest = std::max(largest, spec.out * spec.in);
+    all += spec.out * spec.in;
+  }
+  return largest * (4 + 4 + 1 + 1) + 2 * all + Model::ReadingBytes(largest);
+}
+
 }  // namespace
 
 Status RunBlock(Job* job, int64_t layer) {
   const std::string stage = Cat("block[", layer, "]");
   SWAGE_RETURN_IF_ERROR(job->supervisor.Begin(stage));
+  job->blocks->Enter(layer);
   const std::vector<const LinearPlan*> linears = job->LinearsOf(layer);
+  SWAGE_ASSIGN_OR_RETURN(const MemoryReservation room,
+                         HostMemory().Reserve(CompressBytes(*job, linears), stage));
   std::vector<EncodedTensor> tensors;
   std::vector<LayerReport> layers;
   double error2 = 0, norm2 = 0;
@@ -133,10 +169,11 @@ Status RunBlock(Job* job, int64_t layer) {
                             static_cast<double>(linears.size() + 1));
     SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
   }
-  job->original->ReleaseBlock(layer);
+  job->blocks->Leave();
   job->supervisor.SetAttribute("swage.block", Cat(layer));
   if (norm2 > 0) job->supervisor.SetAttribute("swage.relative_error2", Cat(error2 / norm2));
-  return job->checkpoint->Add(job->supervisor.Measure(), tensors, std::move(layers));
+  return job->checkpoint->Add(job->supervisor.Measure(), std::move(tensors),
+                              std::move(layers));
 }
 
 }  // namespace swage

@@ -34,104 +34,132 @@ Status CompareWithFile(const std::string& path, const std::vector<EncodedTensor>
 
 }  // namespace
 
+Checkpoint::Checkpoint(Env* env, const std::string& dir)
+    : state_(std::make_unique<State>()) {
+  state_->env = env;
+  state_->dir = dir;
+}
+
 StatusOr<Checkpoint> Checkpoint::Open(Env* env, const std::string& dir, const Digest& action,
                                       const std::string& numerics_class) {
   SWAGE_RETURN_IF_ERROR(env->CreateDirs(dir));
   Checkpoint checkpoint(env, dir);
-  checkpoint.action_ = action.Hex();
-  checkpoint.numerics_class_ = numerics_class;
+  State& state = *checkpoint.state_;
+  state.action = action.Hex();
+  state.numerics_class = numerics_class;
   const std::string path = JoinPath(dir, "state.json");
   if (env->Exists(path)) {
     auto text = ReadFile(env, path, kStateBytes);
-    Status loaded = text.ok() ? checkpoint.Load(*text) : text.status();
+    Status loaded = text.ok() ? state.Load(*text) : text.status();
     if (!loaded.ok()) {
       LogWarning("checkpoint in ", dir, " not used: ", MessageOf(loaded));
-      checkpoint.blocks_.clear();
-      checkpoint.quality_.reset();
+      state.blocks.clear();
+      state.quality.reset();
       SWAGE_RETURN_IF_ERROR(checkpoint.Discard());
     }
   }
   return checkpoint;
 }
 
-Status Checkpoint::Load(const std::string& text) {
-  SWAGE_ASSIGN_OR_RETURN(nlohmann::json state,
+Status Checkpoint::State::Load(const std::string& text) {
+  SWAGE_ASSIGN_OR_RETURN(nlohmann::json json,
                          ParseJsonTree(text, "CHECKPOINT_UNREADABLE", "state.json"));
-  SWAGE_ASSIGN_OR_RETURN(CheckpointState parsed, ParseCheckpoint(state));
-  if (parsed.action != action_) return Precondition("CHECKPOINT_OTHER", "it is of another action");
-  if (parsed.numerics_class != numerics_class_) {
+  SWAGE_ASSIGN_OR_RETURN(CheckpointState parsed, ParseCheckpoint(json));
+  if (parsed.action != action) return Precondition("CHECKPOINT_OTHER", "it is of another action");
+  if (parsed.numerics_class != numerics_class) {
     return Precondition("CHECKPOINT_OTHER", Cat("it is of numerics class ", parsed.numerics_class));
   }
   for (auto& [stage, block] : parsed.blocks) {
     if (!block.file.empty()) {
-      auto digest = FileDigest(env_, JoinPath(dir_, block.file));
+      auto digest = FileDigest(env, JoinPath(dir, block.file));
       if (!digest.ok() || *digest != block.sha256) {
         LogWarning("checkpoint of ", stage, " is damaged: the block is computed again");
         continue;
       }
     }
-    blocks_[stage] = std::move(block);
+    blocks[stage] = std::move(block);
   }
   // The evaluation belongs to the bytes of all blocks: with one of them gone it is measured again.
-  if (blocks_.size() == parsed.blocks.size()) {
-    quality_ = parsed.quality;
-    quality_stage_ = parsed.quality_stage;
+  if (blocks.size() == parsed.blocks.size()) {
+    quality = parsed.quality;
+    quality_stage = parsed.quality_stage;
   }
   return absl::OkStatus();
 }
 
-Status Checkpoint::Save() const {
-  CheckpointState state{action_, numerics_class_, blocks_, quality_, quality_stage_};
-  return WriteFileAtomic(env_, JoinPath(dir_, "state.json"), CheckpointJson(state));
+Status Checkpoint::State::Save() {
+  std::string text;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    text = CheckpointJson({action, numerics_class, blocks, quality, quality_stage});
+  }
+  return WriteFileAtomic(env, JoinPath(dir, "state.json"), text);
 }
 
 const FinishedBlock* Checkpoint::Find(const std::string& stage) const {
-  auto it = blocks_.find(stage);
-  return it == blocks_.end() ? nullptr : &it->second;
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  auto it = state_->blocks.find(stage);
+  return it == state_->blocks.end() ? nullptr : &it->second;
 }
 
-Status Checkpoint::Add(const StageReport& stage, const std::vector<EncodedTensor>& tensors,
+Status Checkpoint::State::Write(FinishedBlock block, const std::vector<EncodedTensor>& tensors) {
+  const std::string stage = block.stage.name;
+  if (!tensors.empty()) {
+    std::string number;
+    for (char c : stage) {
+      if (c >= '0' && c <= '9') number.push_back(c);
+    }
+    block.file = Cat("block-", number, ".safetensors");
+    const std::string path = JoinPath(dir, block.file);
+    SWAGE_RETURN_IF_ERROR(WriteEncoded(env, path, tensors));
+    SWAGE_RETURN_IF_ERROR(CompareWithFile(path, tensors));
+    SWAGE_ASSIGN_OR_RETURN(block.sha256, FileDigest(env, path));
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    blocks[stage] = std::move(block);
+  }
+  return Save();
+}
+
+Status Checkpoint::Add(const StageReport& stage, std::vector<EncodedTensor> tensors,
                        std::vector<LayerReport> layers) {
   FinishedBlock block;
   block.stage = stage;
   block.layers = std::move(layers);
-  if (!tensors.empty()) {
-    std::string number;
-    for (char c : stage.name) {
-      if (c >= '0' && c <= '9') number.push_back(c);
-    }
-    block.file = Cat("block-", number, ".safetensors");
-    const std::string path = JoinPath(dir_, block.file);
-    SWAGE_RETURN_IF_ERROR(WriteEncoded(env_, path, tensors));
-    SWAGE_RETURN_IF_ERROR(CompareWithFile(path, tensors));
-    SWAGE_ASSIGN_OR_RETURN(block.sha256, FileDigest(env_, path));
-  }
-  blocks_[stage.name] = std::move(block);
-  return Save();
+  return state_->writer.Run([state = state_.get(), block = std::move(block),
+                       tensors = std::move(tensors)]() mutable {
+    return state->Write(std::move(block), tensors);
+  });
 }
 
+Status Checkpoint::Flush() const { return state_->writer.Wait(); }
+
 Status Checkpoint::SetQuality(const QualityReport& quality, const StageReport& stage) {
-  quality_ = quality;
-  quality_stage_ = stage;
-  return Save();
+  SWAGE_RETURN_IF_ERROR(Flush());
+  state_->quality = quality;
+  state_->quality_stage = stage;
+  return state_->Save();
 }
 
 StatusOr<std::vector<std::shared_ptr<TensorSource>>> Checkpoint::OpenTensors() const {
+  SWAGE_RETURN_IF_ERROR(Flush());
   std::vector<std::shared_ptr<TensorSource>> sources;
-  for (const auto& [stage, block] : blocks_) {
+  for (const auto& [stage, block] : state_->blocks) {
     if (block.file.empty()) continue;
     SWAGE_ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> source,
-                           OpenFileTensors(JoinPath(dir_, block.file)));
+                           OpenFileTensors(JoinPath(state_->dir, block.file)));
     sources.push_back(std::move(source));
   }
   return sources;
 }
 
 Status Checkpoint::Discard() {
-  SWAGE_ASSIGN_OR_RETURN(std::vector<DirEntry> entries, env_->ListDir(dir_));
+  SWAGE_RETURN_IF_ERROR(Flush());
+  SWAGE_ASSIGN_OR_RETURN(std::vector<DirEntry> entries, state_->env->ListDir(state_->dir));
   for (const DirEntry& entry : entries) {
     if (!entry.is_dir && IsOurs(entry.name))
-      SWAGE_RETURN_IF_ERROR(env_->Remove(JoinPath(dir_, entry.name)));
+      SWAGE_RETURN_IF_ERROR(state_->env->Remove(JoinPath(state_->dir, entry.name)));
   }
   return absl::OkStatus();
 }

@@ -1,7 +1,8 @@
 // Checkpoints of a running job in its scratch folder: per finished block one safetensors file with
 // its encoded tensors, and state.json, which names them with their digests. Every write is atomic,
 // so a killed job finds the blocks that it had finished. A checkpoint of another action or numerics
-// class is discarded: mixing them would not be reproducible.
+// class is discarded: mixing them would not be reproducible. Blocks are written behind the computing
+// of what follows, one at a time; a block counts once state.json names it.
 //
 //   <scratch>/state.json, <scratch>/block-00003.safetensors, (<scratch>/lock belongs to the child
 //   process)
@@ -9,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "workers/exports/exporter.h"
 #include "workers/report/report.h"
 #include "workers/runtime/tensor_source.h"
+#include "workers/runtime/write_behind.h"
 
 namespace swage {
 
@@ -28,6 +31,7 @@ struct FinishedBlock {
   std::vector<LayerReport> layers;
 };
 
+// For one thread. Destroying it waits for the block that is being written.
 class Checkpoint {
  public:
   // Continues from what lies in `dir` when it is of the same action and class and every file has
@@ -35,12 +39,16 @@ class Checkpoint {
   static StatusOr<Checkpoint> Open(Env* env, const std::string& dir, const Digest& action,
                                    const std::string& numerics_class);
 
+  // Null while it is not durable.
   const FinishedBlock* Find(const std::string& stage) const;
-  // Durable when it returns. `stage` carries the block's name and what it took.
-  Status Add(const StageReport& stage, const std::vector<EncodedTensor>& tensors,
+  // Waits for the block before and returns what became of it; then this one is written while the
+  // caller goes on. `stage` carries the block's name and what it took.
+  Status Add(const StageReport& stage, std::vector<EncodedTensor> tensors,
              std::vector<LayerReport> layers);
-  std::optional<QualityReport> quality() const { return quality_; }
-  const std::optional<StageReport>& quality_stage() const { return quality_stage_; }
+  // All blocks that were added are durable when it returns; all that follows here asks for it first.
+  Status Flush() const;
+  std::optional<QualityReport> quality() const { return state_->quality; }
+  const std::optional<StageReport>& quality_stage() const { return state_->quality_stage; }
   Status SetQuality(const QualityReport& quality, const StageReport& stage);
 
   // The tensors of all finished blocks.
@@ -49,15 +57,23 @@ class Checkpoint {
   Status Discard();
 
  private:
-  Checkpoint(Env* env, std::string dir) : env_(env), dir_(std::move(dir)) {}
-  Status Load(const std::string& text);
-  Status Save() const;
+  struct State {
+    Env* env = nullptr;
+    std::string dir, action, numerics_class;
+    std::mutex mutex;  // of `blocks`: the writing thread adds to them
+    std::map<std::string, FinishedBlock> blocks;
+    std::optional<QualityReport> quality;
+    std::optional<StageReport> quality_stage;
 
-  Env* env_;
-  std::string dir_, action_, numerics_class_;
-  std::map<std::string, FinishedBlock> blocks_;
-  std::optional<QualityReport> quality_;
-  std::optional<StageReport> quality_stage_;
+    WriteBehind writer;  // the last member: it ends before what it writes from
+
+    Status Load(const std::string& text);
+    Status Save();
+    Status Write(FinishedBlock block, const std::vector<EncodedTensor>& tensors);
+  };
+  Checkpoint(Env* env, const std::string& dir);
+
+  std::unique_ptr<State> state_;
 };
 
 // SHA-256 of a file, read in pieces.

@@ -13,7 +13,17 @@ Status EndStage(Job* job, const Status& status) {
   return status;
 }
 
+// Those that no earlier attempt has finished; with none left, nothing is streamed.
+void StreamBlocks(Job* job) {
+  std::vector<int64_t> order;
+  for (int64_t layer = 0; layer < job->original->config().layers; ++layer) {
+    if (job->checkpoint->Find(Cat("block[", layer, "]")) == nullptr) order.push_back(layer);
+  }
+  job->blocks.emplace(*job->original, std::move(order));
+}
+
 Status RunBlocks(Job* job) {
+  StreamBlocks(job);
   for (int64_t layer = 0; layer < job->original->config().layers; ++layer) {
     const std::string stage = Cat("block[", layer, "]");
     if (const FinishedBlock* done = job->checkpoint->Find(stage); done != nullptr) {
@@ -22,7 +32,8 @@ Status RunBlocks(Job* job) {
     }
     SWAGE_RETURN_IF_ERROR(EndStage(job, RunBlock(job, layer)));
   }
-  return absl::OkStatus();
+  job->blocks.reset();
+  return job->checkpoint->Flush();
 }
 
 Status RunQuality(Job* job) {

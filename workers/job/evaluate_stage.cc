@@ -16,6 +16,9 @@ Status RunEvaluate(Job* job) {
   RunHooks hooks;
   hooks.check = [&] { return job->supervisor.Check(); };
   hooks.progress = [&](double done, double total) { job->supervisor.Advance(done / total); };
+  SWAGE_ASSIGN_OR_RETURN(
+      const MemoryReservation room,
+      HostMemory().Reserve(ScoreBytes(*compressed, true, *job->windows, Compute::kF32), "evaluate"));
   SWAGE_ASSIGN_OR_RETURN(Score score, ScoreWindows(job->ops.get(), *compressed, job->original.get(),
                                                    *job->windows, Compute::kF32, hooks));
   const double scored = static_cast<double>(score.scored);

@@ -12,6 +12,7 @@
 #include "workers/job/checkpoint.h"
 #include "workers/job/supervisor.h"
 #include "workers/methods/method.h"
+#include "workers/runtime/block_stream.h"
 #include "workers/runtime/model.h"
 #include "workers/runtime/windows.h"
 
@@ -39,6 +40,7 @@ struct Job {
   std::vector<DataReport> data;
   std::optional<WindowSet> windows;  // none: nothing is evaluated
   std::optional<Checkpoint> checkpoint;
+  std::optional<BlockStream> blocks;  // of the original, those that are not finished
 
   std::vector<StageReport> stages;  // in order
   std::optional<QualityReport> quality;

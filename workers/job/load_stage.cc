@@ -108,7 +108,7 @@ Status CheckFinite(Job* job) {
     const int64_t count = view.info->elements();
     for (int64_t at = 0; at < count; at += kScanElements) {
       const int64_t now = std::min(kScanElements, count - at);
-      SWAGE_RETURN_IF_ERROR(ReadF32(job->ops.get(), view, at, now, values.data()));
+      SWAGE_RETURN_IF_ERROR(ReadF32Once(job->ops.get(), tensors, view, at, now, values.data()));
       SWAGE_ASSIGN_OR_RETURN(bool finite, job->ops->AllFinite(now, values.data()));
       if (!finite) {
         return InvalidInput(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/fault_hold.h"
+#include "kernels/api/device.h"
 #include "workers/runtime/process_memory.h"
 
 namespace swage {
@@ -19,7 +20,16 @@ Supervisor::Supervisor(const EngineHooks& hooks, uint64_t memory_limit_bytes,
       memory_limit_bytes_(memory_limit_bytes),
       parent_(parent),
       clock_(Clock::Real()),
-      plan_(clock_) {}
+      plan_(clock_) {
+  if (memory_limit_bytes == 0) return;
+  const uint64_t held = AnonymousBytes();
+  const uint64_t left = memory_limit_bytes > held ? memory_limit_bytes - held : 1;
+  HostMemory().set_limit_bytes(HostMemory().used_bytes() + static_cast<int64_t>(left));
+}
+
+Supervisor::~Supervisor() {
+  if (memory_limit_bytes_ > 0) HostMemory().set_limit_bytes(0);
+}
 
 void Supervisor::Report(const std::string& message) {
   last_report_ = clock_->MonotonicNanos();
@@ -73,7 +83,7 @@ Status Supervisor::Check() {
   if (memory_limit_bytes_ == 0 || now - last_memory_ < kMemoryNanos) return absl::OkStatus();
   last_memory_ = now;
   const uint64_t used = AnonymousBytes();
-  if (used <= memory_limit_bytes_) return absl::OkStatus();
+  if (used <= memory_limit_bytes_) return HostMemory().Check();
   return Error(StatusCode::kResourceExhausted, "OOM_REAL",
                Cat(stage_, " uses ", HumanBytes(static_cast<double>(used)), ", the job may use ",
                    HumanBytes(static_cast<double>(memory_limit_bytes_))),

@@ -14,7 +14,12 @@ namespace swage {
 
 class Supervisor {
  public:
+  // Sets the limit of HostMemory, too: to what remains of it beside the process as it is now. One
+  // supervisor with a limit at a time.
   Supervisor(const EngineHooks& hooks, uint64_t memory_limit_bytes, const SpanContext& parent);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
 
   ProgressModel& plan() { return plan_; }
   // Reports the stage, lingers where SWAGE_HOLD says so, and starts its span and measurements.
@@ -22,8 +27,8 @@ class Supervisor {
   StageReport End(const Status& status);
   // Figures of the running stage so far.
   StageReport Measure() const;
-  // CANCELLED, CANCELLED/STOPPED (not within a block), or RESOURCE_EXHAUSTED/OOM_REAL; cheap enough
-  // to be asked after every micro-batch.
+  // CANCELLED, CANCELLED/STOPPED (not within a block), or RESOURCE_EXHAUSTED: OOM_REAL for the
+  // process, MEMORY_LIMIT for its buffers; cheap enough to be asked after every micro-batch.
   Status Check();
   // Part of the running stage in [0, 1]; reports at most ten times a second.
   void Advance(double part);

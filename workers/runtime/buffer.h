@@ -1,5 +1,8 @@
 // Memory for tensors: 64-byte aligned, not initialised, movable, freed with its owner. Counted in
-// HostMemory (kernels/api/device.h).
+// HostMemory (kernels/api/device.h). What is large (weights, hidden states, logits) comes from
+// Allocate, which respects the limit; Resize is for working memory, whose excess the next
+// HostMemory().Check() tells.
+//   SWAGE_ASSIGN_OR_RETURN(Buffer<float> weight, Buffer<float>::Allocate(out * in));
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,16 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(int64_t size) { Resize(size); }
+  // Errors: MEMORY_LIMIT, OUT_OF_MEMORY.
+  static StatusOr<Buffer> Allocate(int64_t size) {
+    SWAGE_CHECK(size >= 0, "negative size of a buffer");
+    Buffer buffer;
+    SWAGE_ASSIGN_OR_RETURN(void* data,
+                           HostMemory().Allocate(size * static_cast<int64_t>(sizeof(T))));
+    buffer.data_ = static_cast<T*>(data);
+    buffer.size_ = buffer.capacity_ = size;
+    return buffer;
+  }
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);

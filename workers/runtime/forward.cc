@@ -208,7 +208,7 @@ Status Forward::RunHead(const Head& head, int64_t rows, const float* hidden, flo
   }
   SWAGE_RETURN_IF_ERROR(Multiply(head.linear, &input, logits));
   if (config_.logit_softcap == 0) return absl::OkStatus();
-  return ops_->SoftCap(rows * config_.vocab, static_cast<float>(config_.logit_softcap), logits);
+  return ops_->SoftCap(rows * head.linear.out, static_cast<float>(config_.logit_softcap), logits);
 }
 
 }  // namespace swage

@@ -23,7 +23,7 @@ class Forward {
   // hidden[windows * tokens, H], in place. Rows of a window are consecutive; positions start at 0
   // in each.
   Status RunBlock(const Block& block, int64_t windows, int64_t tokens, float* hidden);
-  // Final norm and lm_head: logits[rows, vocab].
+  // Final norm and lm_head, or some of its rows: logits[rows, head.linear.out].
   Status RunHead(const Head& head, int64_t rows, const float* hidden, float* logits);
 
   // Bytes of working memory for one row, to bound micro-batches.

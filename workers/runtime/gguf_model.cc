@@ -1,5 +1,6 @@
 #include "workers/runtime/gguf_model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -89,6 +90,19 @@ class GgufTensors : public TensorSource {
     file_.DontNeed(gguf_.data_offset + tensor.begin, tensor.end - tensor.begin);
     const std::lock_guard<std::mutex> lock(mutex_);
     decoded_.erase(found->first);
+  }
+
+  void WillNeed(std::string_view name, uint64_t begin, uint64_t size) const override {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) return;
+    // Positions in a decoded tensor are at the same share of the stored one.
+    const Entry& entry = found->second;
+    const uint64_t stored = entry.tensor->end - entry.tensor->begin, whole = entry.info.bytes();
+    if (begin >= whole) return;
+    const double share = static_cast<double>(stored) / static_cast<double>(whole);
+    const auto at = static_cast<uint64_t>(static_cast<double>(begin) * share);
+    const auto wanted = static_cast<uint64_t>(static_cast<double>(std::min(size, whole - begin)) * share) + 1;
+    file_.WillNeed(gguf_.data_offset + entry.tensor->begin + at, std::min(wanted, stored - at));
   }
 
  private:

@@ -9,14 +9,18 @@
 namespace swage {
 namespace {
 
-// y[columns, rows] of x[rows, columns], by tiles that stay in the cache.
-void Transpose(int64_t rows, int64_t columns, const float* x, float* y) {
+constexpr int64_t kSliceElements = 4 << 20;  // of a linear that is read piece by piece
+constexpr int64_t kEmbedRows = 1024;         // looked up before the table's pages are dropped
+
+// y[j * y_stride + i] = x[i * x_stride + j], by tiles that stay in the cache.
+void Transpose(int64_t rows, int64_t columns, const float* x, int64_t x_stride, float* y,
+               int64_t y_stride) {
   constexpr int64_t kTile = 32;
   for (int64_t r = 0; r < rows; r += kTile) {
     for (int64_t c = 0; c < columns; c += kTile) {
       for (int64_t i = r; i < std::min(rows, r + kTile); ++i) {
         for (int64_t j = c; j < std::min(columns, c + kTile); ++j) {
-          y[j * rows + i] = x[i * columns + j];
+          y[j * y_stride + i] = x[i * x_stride + j];
         }
       }
     }
@@ -58,24 +62,54 @@ StatusOr<std::unique_ptr<Model>> Model::FromParts(ModelConfig config,
   return model;
 }
 
+const LinearScheme* Model::SchemeOf(const std::string& module, const LinearSpec& spec) const {
+  // A tied head is the embedding: never quantized as a linear.
+  const bool embedding = module == TensorName(config_, architecture_->embedding);
+  return embedding || spec.fixed ? nullptr : quantization_.SchemeOf(module);
+}
+
+int64_t Model::ReadingBytes(int64_t elements) { return 8 * std::min(elements, kSliceElements); }
+
+int64_t Model::RowStep(const std::string& module, const LinearSpec& spec) const {
+  const LinearScheme* scheme = SchemeOf(module, spec);
+  return scheme != nullptr ? QuantizedRowStep(*scheme) : 1;
+}
+
 Status Model::ReadWeight(Ops* ops, const std::string& module, const LinearSpec& spec,
                          float* w) const {
+  SWAGE_RETURN_IF_ERROR(ReadWeightRows(ops, module, spec, 0, spec.out, w));
+  for (const std::string& name : LinearTensors(module, spec)) tensors_->DontNeed(name);
+  return absl::OkStatus();
+}
+
+Status Model::ReadWeightRows(Ops* ops, const std::string& module, const LinearSpec& spec,
+                             int64_t begin, int64_t count, float* w) const {
   const int64_t out = spec.out, in = spec.in;
-  if (const LinearScheme* scheme = quantization_.SchemeOf(module);
-      scheme != nullptr && !spec.fixed) {
-    SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q,
-                           ReadQuantizedLinear(ops, *tensors_, module, *scheme, out, in));
-    return ops->Dequantize(q.Args(), w);
+  if (const LinearScheme* scheme = SchemeOf(module, spec); scheme != nullptr) {
+    const int64_t step = QuantizedRowStep(*scheme);
+    const int64_t slice = std::max(step, kSliceElements / in / step * step);
+    for (int64_t done = 0; done < count; done += slice) {
+      const int64_t now = std::min(slice, count - done);
+      SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, ReadQuantizedRows(ops, *tensors_, module, *scheme,
+                                                                  out, in, begin + done, now));
+      SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), w + done * in));
+    }
+    return absl::OkStatus();
   }
   const std::string name = module + ".weight";
   if (!spec.transposed) {
     SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, name, {out, in}));
-    return ReadF32(ops, view, 0, out * in, w);
+    return ReadF32Once(ops, *tensors_, view, begin * in, count * in, w);
   }
   SWAGE_ASSIGN_OR_RETURN(TensorView view, FindTensor(*tensors_, name, {in, out}));
-  Buffer<float> stored(out * in);
-  SWAGE_RETURN_IF_ERROR(ReadF32(ops, view, 0, out * in, stored.data()));
-  Transpose(in, out, stored.data(), w);
+  const int64_t slice = std::clamp<int64_t>(kSliceElements / out, 1, in);
+  Buffer<float> stored(slice * out);
+  for (int64_t done = 0; done < in; done += slice) {
+    const int64_t now = std::min(slice, in - done);
+    SWAGE_RETURN_IF_ERROR(
+        ReadF32Once(ops, *tensors_, view, done * out, now * out, stored.data()));
+    Transpose(now, count, stored.data() + begin, out, w + done, in);
+  }
   return absl::OkStatus();
 }
 
@@ -88,32 +122,46 @@ StatusOr<Buffer<float>> Model::LoadVector(Ops* ops, const std::string& name, int
 
 StatusOr<Linear> Model::LoadLinear(Ops* ops, const std::string& module, const LinearSpec& spec,
                                    Compute compute) const {
+  SWAGE_ASSIGN_OR_RETURN(Linear linear, LoadRows(ops, module, spec, 0, spec.out, compute));
+  for (const std::string& name : LinearTensors(module, spec)) tensors_->DontNeed(name);
+  return linear;
+}
+
+StatusOr<Linear> Model::LoadRows(Ops* ops, const std::string& module, const LinearSpec& spec,
+                                 int64_t begin, int64_t count, Compute compute) const {
   Linear linear;
-  linear.out = spec.out;
+  linear.out = count;
   linear.in = spec.in;
-  // A tied head is the embedding: never quantized as a linear.
-  const bool embedding = module == TensorName(config_, architecture_->embedding);
-  const LinearScheme* scheme =
-      embedding || spec.fixed ? nullptr : quantization_.SchemeOf(module);
+  const LinearScheme* scheme = SchemeOf(module, spec);
   if (scheme != nullptr) linear.activations = scheme->activations;
-  linear.f32.Resize(spec.out * spec.in);
-  if (embedding) {
-    SWAGE_ASSIGN_OR_RETURN(TensorView view,
-                           FindTensor(*tensors_, module + ".weight", {spec.out, spec.in}));
-    SWAGE_RETURN_IF_ERROR(ReadF32(ops, view, 0, spec.out * spec.in, linear.f32.data()));
+  if (compute == Compute::kF32) {
+    SWAGE_ASSIGN_OR_RETURN(linear.f32, Buffer<float>::Allocate(count * spec.in));
+    SWAGE_RETURN_IF_ERROR(ReadWeightRows(ops, module, spec, begin, count, linear.f32.data()));
   } else {
-    SWAGE_RETURN_IF_ERROR(ReadWeight(ops, module, spec, linear.f32.data()));
-  }
-  if (compute == Compute::kBF16) {
-    linear.bf16.Resize(spec.out * spec.in);
-    SWAGE_RETURN_IF_ERROR(
-        ops->CastFromF32(spec.out * spec.in, linear.f32.data(), DType::kBF16, linear.bf16.data()));
-    linear.f32 = Buffer<float>();
+    SWAGE_RETURN_IF_ERROR(LoadBf16(ops, module, spec, begin, &linear));
   }
   if (spec.bias) {
+    SWAGE_CHECK(count == spec.out, "rows of a linear with a bias");
     SWAGE_ASSIGN_OR_RETURN(linear.bias, LoadVector(ops, module + ".bias", spec.out));
   }
   return linear;
+}
+
+Status Model::LoadBf16(Ops* ops, const std::string& module, const LinearSpec& spec, int64_t begin,
+                       Linear* linear) const {
+  const int64_t step = RowStep(module, spec), in = spec.in;
+  // Stored columns cannot be read a few rows at a time.
+  const int64_t slice = spec.transposed ? linear->out : std::max(step, kSliceElements / in / step * step);
+  SWAGE_ASSIGN_OR_RETURN(linear->bf16, Buffer<uint16_t>::Allocate(linear->out * in));
+  SWAGE_ASSIGN_OR_RETURN(Buffer<float> wide,
+                         Buffer<float>::Allocate(std::min(slice, linear->out) * in));
+  for (int64_t done = 0; done < linear->out; done += slice) {
+    const int64_t now = std::min(slice, linear->out - done);
+    SWAGE_RETURN_IF_ERROR(ReadWeightRows(ops, module, spec, begin + done, now, wide.data()));
+    SWAGE_RETURN_IF_ERROR(ops->CastFromF32(now * in, wide.data(), DType::kBF16,
+                                           linear->bf16.data() + done * in));
+  }
+  return absl::OkStatus();
 }
 
 StatusOr<Norm> Model::LoadNorm(Ops* ops, const std::string& module, int64_t width) const {
@@ -153,6 +201,24 @@ StatusOr<Block> Model::LoadBlock(Ops* ops, int64_t layer, Compute compute) const
 }
 
 StatusOr<Head> Model::LoadHead(Ops* ops, Compute compute) const {
+  SWAGE_ASSIGN_OR_RETURN(Head head, LoadHeadEntry(ops, compute));
+  const LinearSpec spec = HeadSpec(config_);
+  SWAGE_ASSIGN_OR_RETURN(head.linear, LoadLinear(ops, spec.module, spec, compute));
+  return head;
+}
+
+StatusOr<Linear> Model::LoadHeadRows(Ops* ops, int64_t begin, int64_t count,
+                                     Compute compute) const {
+  const LinearSpec spec = HeadSpec(config_);
+  return LoadRows(ops, spec.module, spec, begin, count, compute);
+}
+
+int64_t Model::HeadRowStep() const {
+  const LinearSpec spec = HeadSpec(config_);
+  return RowStep(spec.module, spec);
+}
+
+StatusOr<Head> Model::LoadHeadEntry(Ops* ops, Compute compute) const {
   Head head;
   if (config_.final_norm) {
     SWAGE_ASSIGN_OR_RETURN(head.norm, LoadNorm(ops, TensorName(config_, architecture_->final_norm),
@@ -162,19 +228,28 @@ StatusOr<Head> Model::LoadHead(Ops* ops, Compute compute) const {
     if (spec.module != architecture_->project_out) continue;
     SWAGE_ASSIGN_OR_RETURN(head.project, LoadLinear(ops, spec.module, spec, compute));
   }
-  const LinearSpec spec = HeadSpec(config_);
-  SWAGE_ASSIGN_OR_RETURN(head.linear, LoadLinear(ops, spec.module, spec, compute));
   return head;
 }
 
 Status Model::ReadRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
                        const std::vector<int32_t>& ids, float* y) const {
+  const auto rows = static_cast<int64_t>(ids.size());
+  for (int64_t r = 0; r < rows; r += kEmbedRows) {
+    const int64_t now = std::min(kEmbedRows, rows - r);
+    SWAGE_RETURN_IF_ERROR(
+        ReadSomeRows(ops, name, entries, width, now, ids.data() + r, y + r * width));
+    tensors_->ReadBehind(name, UINT64_MAX);
+  }
+  return absl::OkStatus();
+}
+
+Status Model::ReadSomeRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
+                           int64_t rows, const int32_t* ids, float* y) const {
   SWAGE_ASSIGN_OR_RETURN(TensorView table, FindTensor(*tensors_, name, {entries, width}));
-  const int64_t rows = static_cast<int64_t>(ids.size());
   const DType type = table.info->dtype;
   const bool aligned = reinterpret_cast<uintptr_t>(table.bytes.data()) % DTypeBytes(type) == 0;
   if (aligned && (type == DType::kF32 || type == DType::kBF16)) {
-    return ops->Embed(rows, width, entries, ids.data(), table.bytes.data(), type, y);
+    return ops->Embed(rows, width, entries, ids, table.bytes.data(), type, y);
   }
   for (int64_t r = 0; r < rows; ++r) {
     SWAGE_RETURN_IF_ERROR(ReadF32(ops, table, ids[r] * width, width, y + r * width));
@@ -237,13 +312,34 @@ Status Model::Embed(Ops* ops, int64_t windows, int64_t tokens, const int32_t* id
                                           : AddPositions(ops, windows, tokens, y);
 }
 
-void Model::ReleaseBlock(int64_t layer) const {
-  const std::string prefix = BlockPrefix(config_, layer);
-  for (const LinearSpec& spec : linears(layer)) {
-    for (const char* suffix : {".weight", ".weight_packed", ".weight_scale"}) {
-      tensors_->DontNeed(Cat(prefix, spec.module, suffix));
+std::vector<std::string> Model::LinearTensors(const std::string& module,
+                                              const LinearSpec& spec) const {
+  std::vector<std::string> names;
+  if (SchemeOf(module, spec) != nullptr) {
+    for (const char* suffix : {".weight_packed", ".weight_scale", ".weight_zero_point"}) {
+      if (tensors_->Info(module + suffix) != nullptr) names.push_back(module + suffix);
     }
   }
+  // Formats that keep the name "weight" have no packed one.
+  if (names.empty() || !EndsWith(names.front(), ".weight_packed")) names.push_back(module + ".weight");
+  if (spec.bias) names.push_back(module + ".bias");
+  return names;
+}
+
+std::vector<std::string> Model::BlockTensors(int64_t layer) const {
+  std::vector<std::string> names;
+  const std::string prefix = BlockPrefix(config_, layer);
+  for (const TensorShape& norm : BlockNorms(config_, layer)) names.push_back(norm.name);
+  for (const LinearSpec& spec : linears(layer)) {
+    for (std::string& name : LinearTensors(prefix + spec.module, spec)) {
+      names.push_back(std::move(name));
+    }
+  }
+  return names;
+}
+
+void Model::ReleaseBlock(int64_t layer) const {
+  for (const std::string& name : BlockTensors(layer)) tensors_->DontNeed(name);
 }
 
 }  // namespace swage

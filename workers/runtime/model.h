@@ -1,6 +1,7 @@
 // A decoder-only model that can be run: configuration, architecture row, where its tensors are, and
-// how its linears are quantized. Nothing is resident: blocks are loaded one at a time (docs: DESIGN
-// 6, block streaming).
+// how its linears are quantized. Nothing is resident: blocks are loaded one at a time, and the pages
+// of what has been read are dropped behind the reading (DESIGN 6, block streaming; their order:
+// block_stream.h).
 //
 //   SWAGE_ASSIGN_OR_RETURN(auto model, Model::Open(env, dir));
 //   SWAGE_ASSIGN_OR_RETURN(Block block, model->LoadBlock(ops, 0, Compute::kF32));
@@ -65,12 +66,26 @@ class Model {
 
   StatusOr<Block> LoadBlock(Ops* ops, int64_t layer, Compute compute) const;
   StatusOr<Head> LoadHead(Ops* ops, Compute compute) const;
+  // The head in parts, for heads that are larger than a block (head_stream.h): what comes before its
+  // linear, and rows [begin, begin + count) of that; `begin` is a multiple of HeadRowStep.
+  StatusOr<Head> LoadHeadEntry(Ops* ops, Compute compute) const;
+  StatusOr<Linear> LoadHeadRows(Ops* ops, int64_t begin, int64_t count, Compute compute) const;
+  int64_t HeadRowStep() const;
   // y[windows * tokens, hidden] in f32: what the first block reads. Errors: TOKEN_OUT_OF_RANGE,
   // POSITIONS_EXCEEDED (learned positions end).
   Status Embed(Ops* ops, int64_t windows, int64_t tokens, const int32_t* ids, float* y) const;
   // The effective f32 weight [out, in] of one linear, dequantized and transposed if need be.
   // `module` is the full name; out, in and transposed of `spec` count.
   Status ReadWeight(Ops* ops, const std::string& module, const LinearSpec& spec, float* w) const;
+  // Rows [begin, begin + count) of it; `begin` is a multiple of RowStep.
+  Status ReadWeightRows(Ops* ops, const std::string& module, const LinearSpec& spec, int64_t begin,
+                        int64_t count, float* w) const;
+  int64_t RowStep(const std::string& module, const LinearSpec& spec) const;
+  // Bytes that reading a linear of so many elements holds beside its result: a slice in f32, its codes
+  // and packed words.
+  static int64_t ReadingBytes(int64_t elements);
+  // Names of what LoadBlock reads.
+  std::vector<std::string> BlockTensors(int64_t layer) const;
   // Advice to the kernel that a block's pages are not needed for now.
   void ReleaseBlock(int64_t layer) const;
 
@@ -78,11 +93,20 @@ class Model {
   Model() = default;
   StatusOr<Linear> LoadLinear(Ops* ops, const std::string& module, const LinearSpec& spec,
                               Compute compute) const;
+  StatusOr<Linear> LoadRows(Ops* ops, const std::string& module, const LinearSpec& spec,
+                            int64_t begin, int64_t count, Compute compute) const;
+  Status LoadBf16(Ops* ops, const std::string& module, const LinearSpec& spec, int64_t begin,
+                  Linear* linear) const;
+  // Null when it is dense.
+  const LinearScheme* SchemeOf(const std::string& module, const LinearSpec& spec) const;
+  std::vector<std::string> LinearTensors(const std::string& module, const LinearSpec& spec) const;
   StatusOr<Buffer<float>> LoadVector(Ops* ops, const std::string& name, int64_t size) const;
   StatusOr<Norm> LoadNorm(Ops* ops, const std::string& module, int64_t width) const;
   // Rows `ids` of the table [entries, width]; ids are checked.
   Status ReadRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
                   const std::vector<int32_t>& ids, float* y) const;
+  Status ReadSomeRows(Ops* ops, const std::string& name, int64_t entries, int64_t width,
+                      int64_t rows, const int32_t* ids, float* y) const;
   Status AddPositions(Ops* ops, int64_t windows, int64_t tokens, float* y) const;
 
   ModelConfig config_;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "workers/runtime/block_stream.h"
+#include "workers/runtime/head_stream.h"
+
 namespace swage {
 namespace {
 
@@ -14,8 +17,12 @@ int64_t WindowsPerPass(const ModelConfig& config, int64_t tokens) {
   return std::max<int64_t>(1, kHiddenBytes / (tokens * config.hidden * 4));
 }
 
-int64_t LogitRows(const ModelConfig& config) {
-  return std::clamp<int64_t>(kLogitsBytes / (config.vocab * 4), 1, 1024);
+// A head that is read in slices is read once for every chunk: then larger ones.
+int64_t LogitRows(const Model& model) {
+  const int64_t bytes = HeadStream::Sliced(model)
+                            ? std::max(2 * kLogitsBytes, LargestBlockBytes(model, Compute::kF32) / 4)
+                            : kLogitsBytes;
+  return std::clamp<int64_t>(bytes / (model.config().vocab * 4), 1, 1024);
 }
 
 // Counts what is done, in rows times blocks, over all passes and both models; the head counts as
@@ -38,19 +45,22 @@ class Meter {
 Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windows, int64_t tokens,
                  Compute compute, Meter* meter, Buffer<float>* hidden) {
   const ModelConfig& config = model.config();
-  hidden->Resize(windows * tokens * config.hidden);
+  if (hidden->size() < windows * tokens * config.hidden) {
+    *hidden = Buffer<float>();
+    SWAGE_ASSIGN_OR_RETURN(*hidden, Buffer<float>::Allocate(windows * tokens * config.hidden));
+  }
   SWAGE_RETURN_IF_ERROR(model.Embed(ops, windows, tokens, ids, hidden->data()));
   Forward forward(ops, config);
   const int64_t batch = WindowsPerMicroBatch(config, tokens);
+  BlockStream stream(model);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    SWAGE_ASSIGN_OR_RETURN(Block block, model.LoadBlock(ops, layer, compute));
+    SWAGE_ASSIGN_OR_RETURN(const Block block, stream.Load(ops, layer, compute));
     for (int64_t w = 0; w < windows; w += batch) {
       const int64_t now = std::min(batch, windows - w);
       SWAGE_RETURN_IF_ERROR(
           forward.RunBlock(block, now, tokens, hidden->data() + w * tokens * config.hidden));
       SWAGE_RETURN_IF_ERROR(meter->Step(static_cast<double>(now * tokens)));
     }
-    model.ReleaseBlock(layer);
   }
   return absl::OkStatus();
 }
@@ -68,34 +78,33 @@ void DropLastRows(int64_t windows, int64_t tokens, int64_t width, Buffer<float>*
 class HeadScorer {
  public:
   HeadScorer(Ops* ops, const Model& model, const Model* reference, Compute compute)
-      : ops_(ops), model_(model), reference_(reference), compute_(compute) {}
+      : ops_(ops), model_(model), head_(ops, model, compute) {
+    if (reference != nullptr) reference_head_.emplace(ops, *reference, compute);
+  }
 
   Status Load() {
-    SWAGE_ASSIGN_OR_RETURN(head_, model_.LoadHead(ops_, compute_));
-    if (reference_ != nullptr) {
-      SWAGE_ASSIGN_OR_RETURN(reference_head_, reference_->LoadHead(ops_, compute_));
-    }
-    return absl::OkStatus();
+    SWAGE_RETURN_IF_ERROR(head_.Load());
+    return reference_head_ ? reference_head_->Load() : absl::OkStatus();
   }
 
   Status Run(int64_t rows, const float* hidden, const float* reference_hidden,
              const int32_t* targets, Meter* meter, Score* score) {
     const ModelConfig& config = model_.config();
     const int64_t h = config.hidden;
-    const int64_t chunk = LogitRows(config);
+    const int64_t chunk = LogitRows(model_);
     Forward forward(ops_, config);
     for (int64_t r = 0; r < rows; r += chunk) {
       const int64_t now = std::min(chunk, rows - r);
       SWAGE_RETURN_IF_ERROR(
-          One(&forward, head_, now, hidden + r * h, targets + r, &logits_, &score->model));
-      if (reference_ != nullptr) {
-        SWAGE_RETURN_IF_ERROR(One(&forward, reference_head_, now, reference_hidden + r * h,
+          One(&forward, &head_, now, hidden + r * h, targets + r, &logits_, &score->model));
+      if (reference_head_) {
+        SWAGE_RETURN_IF_ERROR(One(&forward, &*reference_head_, now, reference_hidden + r * h,
                                   targets + r, &reference_logits_, &score->reference));
         SWAGE_RETURN_IF_ERROR(Compare(now));
       }
       score->scored += now;
       SWAGE_RETURN_IF_ERROR(
-          meter->Step(static_cast<double>(now) * (reference_ != nullptr ? 2 : 1)));
+          meter->Step(static_cast<double>(now) * (reference_head_ ? 2 : 1)));
     }
     return absl::OkStatus();
   }
@@ -104,12 +113,15 @@ class HeadScorer {
   int64_t same_top1() const { return same_top1_; }
 
  private:
-  Status One(Forward* forward, const Head& head, int64_t rows, const float* hidden,
+  Status One(Forward* forward, HeadStream* head, int64_t rows, const float* hidden,
              const int32_t* targets, Buffer<float>* logits, ModelScore* score) {
     const int64_t vocab = model_.config().vocab;
-    logits->Resize(rows * vocab);
+    if (logits->size() < rows * vocab) {
+      *logits = Buffer<float>();
+      SWAGE_ASSIGN_OR_RETURN(*logits, Buffer<float>::Allocate(rows * vocab));
+    }
     nll_.resize(rows);
-    SWAGE_RETURN_IF_ERROR(forward->RunHead(head, rows, hidden, logits->data()));
+    SWAGE_RETURN_IF_ERROR(head->Run(forward, rows, hidden, logits->data()));
     SWAGE_RETURN_IF_ERROR(ops_->CrossEntropy(rows, vocab, logits->data(), targets, nll_.data()));
     for (float nll : nll_) score->nll_sum += nll;
     return absl::OkStatus();
@@ -127,9 +139,8 @@ class HeadScorer {
 
   Ops* ops_;
   const Model& model_;
-  const Model* reference_;
-  Compute compute_;
-  Head head_, reference_head_;
+  HeadStream head_;
+  std::optional<HeadStream> reference_head_;
   Buffer<float> logits_, reference_logits_;
   std::vector<float> nll_, kl_;
   std::vector<uint8_t> same_;
@@ -189,18 +200,35 @@ Status RunLogits(Ops* ops, const Model& model, const std::vector<int32_t>& ids, 
   Meter meter(hooks, static_cast<double>(rows) * (config.layers + 1));
   Buffer<float> hidden, logits;
   SWAGE_RETURN_IF_ERROR(RunBlocks(ops, model, ids.data(), 1, rows, compute, &meter, &hidden));
-  SWAGE_ASSIGN_OR_RETURN(Head head, model.LoadHead(ops, compute));
+  HeadStream head(ops, model, compute);
+  SWAGE_RETURN_IF_ERROR(head.Load());
   Forward forward(ops, config);
-  const int64_t chunk = LogitRows(config);
+  const int64_t chunk = LogitRows(model);
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t now = std::min(chunk, rows - r);
     logits.Resize(now * config.vocab);
     SWAGE_RETURN_IF_ERROR(
-        forward.RunHead(head, now, hidden.data() + r * config.hidden, logits.data()));
+        head.Run(&forward, now, hidden.data() + r * config.hidden, logits.data()));
     SWAGE_RETURN_IF_ERROR(sink(now, logits.data()));
     SWAGE_RETURN_IF_ERROR(meter.Step(static_cast<double>(now)));
   }
   return absl::OkStatus();
+}
+
+int64_t ScoreBytes(const Model& model, bool has_reference, const WindowSet& windows,
+                   Compute compute) {
+  const ModelConfig& config = model.config();
+  const int64_t models = has_reference ? 2 : 1;
+  const int64_t pass = std::min(windows.count, WindowsPerPass(config, windows.tokens));
+  const int64_t batch = std::min(pass, WindowsPerMicroBatch(config, windows.tokens));
+  const int64_t hidden = models * pass * windows.tokens * config.hidden * 4;
+  const int64_t largest = LargestBlockBytes(model, compute);
+  const int64_t block = largest + Model::ReadingBytes(largest) +
+                        batch * windows.tokens * Forward::BytesPerRow(config);
+  const int64_t rows = std::min(LogitRows(model), pass * windows.tokens);
+  const int64_t head = models * HeadStream::Bytes(model, compute, rows);
+  const int64_t logits = models * rows * config.vocab * 4;
+  return hidden + (HeadStream::Sliced(model) ? std::max(block, head + logits) : head + std::max(block, logits));
 }
 
 int64_t WindowsPerMicroBatch(const ModelConfig& config, int64_t tokens) {

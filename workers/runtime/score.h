@@ -41,6 +41,10 @@ using LogitsSink = std::function<Status(int64_t count, const float* logits)>;
 Status RunLogits(Ops* ops, const Model& model, const std::vector<int32_t>& ids, Compute compute,
                  const RunHooks& hooks, const LogitsSink& sink);
 
+// Bytes that ScoreWindows holds at most, to be reserved before it runs.
+int64_t ScoreBytes(const Model& model, bool has_reference, const WindowSet& windows,
+                   Compute compute);
+
 // How many windows go through a block at a time.
 int64_t WindowsPerMicroBatch(const ModelConfig& config, int64_t tokens);
 // Part of the numerics class: sizes of the micro-batches that this configuration is run in.

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 
+#include "workers/runtime/block_stream.h"
 #include "workers/runtime/forward.h"
 
 namespace swage {
@@ -119,15 +120,16 @@ Status StatisticsPass::Run(const WindowSet& windows, const RunHooks& hooks,
                            const std::function<Status(BlockStatistics)>& sink) {
   const ModelConfig& config = model_.config();
   const int64_t tokens = windows.tokens, h = config.hidden;
-  Buffer<float> hidden(windows.count * tokens * h);
+  SWAGE_ASSIGN_OR_RETURN(Buffer<float> hidden, Buffer<float>::Allocate(windows.count * tokens * h));
   SWAGE_RETURN_IF_ERROR(
       model_.Embed(ops_, windows.count, tokens, windows.ids.data(), hidden.data()));
   Forward forward(ops_, config);
   const int64_t batch = WindowsPerMicroBatch(config, tokens);
   const double total = static_cast<double>(windows.count * tokens * config.layers);
   double done = 0;
+  BlockStream stream(model_);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    SWAGE_ASSIGN_OR_RETURN(const Block block, model_.LoadBlock(ops_, layer, options_.compute));
+    SWAGE_ASSIGN_OR_RETURN(const Block block, stream.Load(ops_, layer, options_.compute));
     BlockCollector collector(ops_, options_, block, BlockPrefix(config, layer));
     forward.Observe(&collector);
     for (int64_t w = 0; w < windows.count; w += batch) {
@@ -139,7 +141,6 @@ Status StatisticsPass::Run(const WindowSet& windows, const RunHooks& hooks,
       if (hooks.check) SWAGE_RETURN_IF_ERROR(hooks.check());
     }
     forward.Observe(nullptr);
-    model_.ReleaseBlock(layer);
     SWAGE_RETURN_IF_ERROR(sink(collector.Take(layer)));
   }
   return absl::OkStatus();

@@ -10,6 +10,7 @@ namespace swage {
 namespace {
 
 constexpr int64_t kStagedElements = 1 << 20;
+constexpr int64_t kOnceElements = 4 << 20;  // of a mapped tensor resident at a time
 
 class FolderTensors : public TensorSource {
  public:
@@ -17,6 +18,12 @@ class FolderTensors : public TensorSource {
   std::optional<TensorView> Find(std::string_view name) const override { return files_.Find(name); }
   std::vector<std::string> Names() const override { return files_.Names(); }
   void DontNeed(std::string_view name) const override { files_.DontNeed(name); }
+  void WillNeed(std::string_view name, uint64_t begin, uint64_t size) const override {
+    files_.WillNeed(name, begin, size);
+  }
+  void ReadBehind(std::string_view name, uint64_t size) const override {
+    files_.DontNeed(name, 0, size);
+  }
 
  private:
   ModelFiles files_;
@@ -39,6 +46,16 @@ class FileTensors : public TensorSource {
   void DontNeed(std::string_view name) const override {
     if (const TensorInfo* info = header_.Find(name)) {
       file_.DontNeed(header_.data_offset + info->begin, info->bytes());
+    }
+  }
+  void WillNeed(std::string_view name, uint64_t begin, uint64_t size) const override {
+    const TensorInfo* info = header_.Find(name);
+    if (info == nullptr || begin >= info->bytes()) return;
+    file_.WillNeed(header_.data_offset + info->begin + begin, std::min(size, info->bytes() - begin));
+  }
+  void ReadBehind(std::string_view name, uint64_t size) const override {
+    if (const TensorInfo* info = header_.Find(name)) {
+      file_.DontNeed(header_.data_offset + info->begin, std::min(size, info->bytes()));
     }
   }
 
@@ -73,8 +90,21 @@ class OverlayTensors : public TensorSource {
   void DontNeed(std::string_view name) const override {
     for (const auto& source : sources_) source->DontNeed(name);
   }
+  void WillNeed(std::string_view name, uint64_t begin, uint64_t size) const override {
+    if (const TensorSource* source = Owner(name)) source->WillNeed(name, begin, size);
+  }
+  void ReadBehind(std::string_view name, uint64_t size) const override {
+    if (const TensorSource* source = Owner(name)) source->ReadBehind(name, size);
+  }
 
  private:
+  const TensorSource* Owner(std::string_view name) const {
+    for (const auto& source : sources_) {
+      if (source->Info(name) != nullptr) return source.get();
+    }
+    return nullptr;
+  }
+
   std::vector<std::shared_ptr<TensorSource>> sources_;
 };
 
@@ -128,6 +158,17 @@ Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count,
     const int64_t now = std::min(kStagedElements, count - done);
     std::memcpy(staged.data(), from + done * width, now * width);
     SWAGE_RETURN_IF_ERROR(ops->CastToF32(now, staged.data(), type, out + done));
+  }
+  return absl::OkStatus();
+}
+
+Status ReadF32Once(Ops* ops, const TensorSource& source, const TensorView& tensor, int64_t begin,
+                   int64_t count, float* out) {
+  const uint64_t width = DTypeBytes(tensor.info->dtype);
+  for (int64_t done = 0; done < count; done += kOnceElements) {
+    const int64_t now = std::min(kOnceElements, count - done);
+    SWAGE_RETURN_IF_ERROR(ReadF32(ops, tensor, begin + done, now, out + done));
+    source.ReadBehind(tensor.info->name, static_cast<uint64_t>(begin + done + now) * width);
   }
   return absl::OkStatus();
 }

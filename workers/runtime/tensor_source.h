@@ -26,6 +26,10 @@ class TensorSource {
   }
   virtual std::vector<std::string> Names() const = 0;    // sorted
   virtual void DontNeed(std::string_view name) const {}  // its pages may leave memory
+  // Bytes [begin, begin + size) will soon be read: the kernel may fetch them. Returns at once.
+  virtual void WillNeed(std::string_view name, uint64_t begin, uint64_t size) const {}
+  // The first `size` bytes have been read; unlike DontNeed it leaves views as they are.
+  virtual void ReadBehind(std::string_view name, uint64_t size) const {}
 };
 
 // model.safetensors or its shards.
@@ -41,6 +45,10 @@ StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& n
 // Elements [begin, begin + count) of a floating tensor as f32. The bytes of a mapped file may be
 // unaligned: they are staged when they are. Errors: TENSOR_DTYPE.
 Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count, float* out);
+// As ReadF32, in pieces whose pages are dropped as soon as they are converted, so that of a mapped
+// tensor next to nothing is resident.
+Status ReadF32Once(Ops* ops, const TensorSource& source, const TensorView& tensor, int64_t begin,
+                   int64_t count, float* out);
 bool IsFloating(DType dtype);                              // F32, F16, BF16
 std::string ShapeText(const std::vector<int64_t>& shape);  // "[256, 768]"
 

@@ -26,7 +26,11 @@ TEST(DeviceMemoryTest, RefusesWhatWouldPassTheLimit) {
   ASSERT_TRUE(first.ok());
   const StatusOr<DeviceBuffer> second = DeviceBuffer::Make(&memory, 401);
   EXPECT_EQ(second.status().code(), StatusCode::kResourceExhausted);
-  EXPECT_EQ(ReasonOf(second.status()), "OUT_OF_MEMORY");
+  EXPECT_EQ(ReasonOf(second.status()), "MEMORY_LIMIT");
+  for (const char* figure : {"401 B", "600 B", "1.0 kB"}) {  // needed, held, the limit
+    EXPECT_NE(MessageOf(second.status()).find(figure), std::string::npos) << second.status();
+  }
+  EXPECT_FALSE(NextStepOf(second.status()).empty());
   EXPECT_EQ(memory.used_bytes(), 600);
   const StatusOr<DeviceBuffer> third = DeviceBuffer::Make(&memory, 400);
   EXPECT_TRUE(third.ok());
@@ -37,7 +41,7 @@ TEST(DeviceMemoryTest, RefusesWhatWouldPassTheLimit) {
 
 TEST(DeviceMemoryTest, ADeviceWithoutRoomIsNotCounted) {
   SmallMemory memory;
-  EXPECT_EQ(memory.Allocate(5000).status().code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(memory.Allocate(5000).status()), "OUT_OF_MEMORY");
   EXPECT_EQ(memory.used_bytes(), 0);
   EXPECT_EQ(memory.peak_bytes(), 0);
   EXPECT_EQ(*memory.Allocate(0), nullptr);
@@ -68,6 +72,33 @@ TEST(DeviceMemoryTest, ThreadsCannotPassTheLimitTogether) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_LE(memory.peak_bytes(), 64);
   EXPECT_EQ(memory.used_bytes(), 0);
+}
+
+TEST(DeviceMemoryTest, WhatIsReservedNobodyElseIsPromised) {
+  SmallMemory memory;
+  memory.set_limit_bytes(1000);
+  StatusOr<DeviceBuffer> before = DeviceBuffer::Make(&memory, 100);
+  StatusOr<MemoryReservation> room = memory.Reserve(700, "block[3]");
+  ASSERT_TRUE(before.ok() && room.ok());
+  EXPECT_EQ(room->bytes(), 700);
+  EXPECT_EQ(memory.used_bytes(), 100) << "a promise is not a use";
+  const StatusOr<MemoryReservation> second = memory.Reserve(201, "the next block");
+  EXPECT_EQ(ReasonOf(second.status()), "MEMORY_LIMIT");
+  EXPECT_NE(MessageOf(second.status()).find("the next block needs 201 B"), std::string::npos);
+  // The work draws on its own room: that does not count twice.
+  StatusOr<DeviceBuffer> drawn = DeviceBuffer::Make(&memory, 700);
+  ASSERT_TRUE(drawn.ok());
+  {
+    const StatusOr<MemoryReservation> rest = memory.Reserve(200, "the next block");
+    EXPECT_TRUE(rest.ok());
+    EXPECT_FALSE(memory.Reserve(1, "more").ok());
+  }
+  *room = MemoryReservation();
+  EXPECT_FALSE(memory.Reserve(201, "more").ok()) << "what is in use is not free";
+  *drawn = DeviceBuffer();
+  *before = DeviceBuffer();
+  EXPECT_TRUE(memory.Reserve(1000, "all").ok());
+  EXPECT_FALSE(memory.Reserve(-1, "").ok());
 }
 
 TEST(HostDeviceTest, GivesAlignedMemoryAndTimes) {

@@ -1,6 +1,9 @@
 // A job that was interrupted goes on from its last finished block and gives the bytes that it would
 // have given.
 #include "tests/unit/workers/job/engine_fixture.h"
+#include "tests/unit/workers/job/full_disk_env.h"
+#include "workers/job/checkpoint.h"
+#include "workers/runtime/process_memory.h"
 
 namespace swage {
 namespace {
@@ -120,6 +123,58 @@ TEST_F(ResumeTest, CancellationIsSeenWithinABlock) {
   EngineHooks hooks;
   hooks.cancelled = [&] { return ++asked > 60; };
   EXPECT_EQ(RunRecipe(Env::Posix(), request, hooks).status().code(), StatusCode::kCancelled);
+}
+
+std::vector<EncodedTensor> SomeTensors(int64_t bytes) {
+  return {{"w", DType::kI8, {bytes}, std::string(bytes, 'x')}};
+}
+
+TEST(CheckpointTest, ABlockIsWrittenBehindAndCountsOnceItIsDurable) {
+  TempDir dir;
+  {
+    auto checkpoint = Checkpoint::Open(Env::Posix(), dir.path(), Digest(), "class");
+    ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+    ASSERT_TRUE(checkpoint->Add({"block[0]", 1, 1}, SomeTensors(100), {}).ok());
+    ASSERT_TRUE(checkpoint->Add({"block[1]", 1, 1}, SomeTensors(100), {}).ok());
+    EXPECT_NE(checkpoint->Find("block[0]"), nullptr) << "the second waits for the first";
+    ASSERT_TRUE(checkpoint->Add({"block[2]", 1, 1}, {}, {}).ok());
+  }  // the end of a job waits for its last block
+  auto again = Checkpoint::Open(Env::Posix(), dir.path(), Digest(), "class");
+  ASSERT_TRUE(again.ok());
+  for (const char* stage : {"block[0]", "block[1]", "block[2]"}) EXPECT_NE(again->Find(stage), nullptr);
+  EXPECT_EQ(again->OpenTensors()->size(), 2u);
+}
+
+TEST(CheckpointTest, AWriteThatFailsIsToldByTheNextStep) {
+  TempDir dir;
+  FullDiskEnv env(10'000);
+  auto checkpoint = Checkpoint::Open(&env, dir.path(), Digest(), "class");
+  ASSERT_TRUE(checkpoint.ok());
+  ASSERT_TRUE(checkpoint->Add({"block[0]", 1, 1}, SomeTensors(100), {}).ok());
+  ASSERT_TRUE(checkpoint->Add({"block[1]", 1, 1}, SomeTensors(100'000), {}).ok());
+  EXPECT_EQ(ReasonOf(checkpoint->Add({"block[2]", 1, 1}, SomeTensors(10), {})), "DISK_FULL");
+  EXPECT_EQ(ReasonOf(checkpoint->Flush()), "DISK_FULL");
+  EXPECT_NE(checkpoint->Find("block[0]"), nullptr);
+  EXPECT_EQ(checkpoint->Find("block[1]"), nullptr);
+  EXPECT_EQ(checkpoint->Find("block[2]"), nullptr);
+}
+
+TEST_F(ResumeTest, AStageThatCannotFitIsRefusedBeforeItBegins) {
+  EngineRequest request = Request(Cat(kW8A8, "evaluate: {text: t.txt, window: 512, max_windows: 32}\n"));
+  bool scored = false;
+  EngineHooks hooks;
+  double fraction = 0;
+  hooks.progress = [&](const Progress& p) {
+    scored |= p.stage == "evaluate" && fraction > 0 && p.fraction > fraction;
+    if (p.stage == "evaluate") fraction = p.fraction;
+  };
+  // Enough to compress the blocks, too little for the hidden states and logits of 32 windows.
+  request.memory_limit_bytes = AnonymousBytes() + (90 << 20);
+  const Status status = RunRecipe(Env::Posix(), request, hooks).status();
+  EXPECT_EQ(ReasonOf(status), "MEMORY_LIMIT") << status;
+  EXPECT_NE(MessageOf(status).find("evaluate needs"), std::string::npos) << status;
+  EXPECT_FALSE(scored);
+  EXPECT_EQ(HostMemory().limit_bytes(), 0) << "the limit is the job's";
 }
 
 }  // namespace
