@@ -1,6 +1,7 @@
 #include "workers/runtime/model.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/limits.h"
 #include "workers/runtime/gguf_model.h"
@@ -147,19 +148,37 @@ StatusOr<Linear> Model::LoadRows(Ops* ops, const std::string& module, const Line
   return linear;
 }
 
+// Stored in the type that is wanted: copied, page by page, as ReadF32Once reads.
+void Model::CopyRows(const TensorView& stored, int64_t begin, Linear* linear) const {
+  const char* from = stored.bytes.data() + begin * linear->in * 2;
+  for (int64_t done = 0; done < linear->bf16.size(); done += kSliceElements) {
+    const int64_t now = std::min(kSliceElements, linear->bf16.size() - done);
+    std::memcpy(linear->bf16.data() + done, from + done * 2, static_cast<size_t>(now) * 2);
+    tensors_->ReadBehind(stored.info->name, static_cast<uint64_t>(begin * linear->in + done + now) * 2);
+  }
+}
+
 Status Model::LoadBf16(Ops* ops, const std::string& module, const LinearSpec& spec, int64_t begin,
                        Linear* linear) const {
   const int64_t step = RowStep(module, spec), in = spec.in;
-  // Stored columns cannot be read a few rows at a time.
-  const int64_t slice = spec.transposed ? linear->out : std::max(step, kSliceElements / in / step * step);
   SWAGE_ASSIGN_OR_RETURN(linear->bf16, Buffer<uint16_t>::Allocate(linear->out * in));
-  SWAGE_ASSIGN_OR_RETURN(Buffer<float> wide,
-                         Buffer<float>::Allocate(std::min(slice, linear->out) * in));
+  if (SchemeOf(module, spec) == nullptr && !spec.transposed) {
+    SWAGE_ASSIGN_OR_RETURN(TensorView stored,
+                           FindTensor(*tensors_, module + ".weight", {spec.out, in}));
+    if (stored.info->dtype == DType::kBF16) {
+      CopyRows(stored, begin, linear);
+      return absl::OkStatus();
+    }
+  }
+  // Stored columns cannot be read a few rows at a time.
+  const int64_t few = std::max(step, kSliceElements / in / step * step);
+  const int64_t slice = spec.transposed ? linear->out : std::min(few, linear->out);
+  SWAGE_ASSIGN_OR_RETURN(Buffer<float> wide, Buffer<float>::Allocate(slice * in));
   for (int64_t done = 0; done < linear->out; done += slice) {
     const int64_t now = std::min(slice, linear->out - done);
     SWAGE_RETURN_IF_ERROR(ReadWeightRows(ops, module, spec, begin + done, now, wide.data()));
-    SWAGE_RETURN_IF_ERROR(ops->CastFromF32(now * in, wide.data(), DType::kBF16,
-                                           linear->bf16.data() + done * in));
+    SWAGE_RETURN_IF_ERROR(
+        ops->CastFromF32(now * in, wide.data(), DType::kBF16, linear->bf16.data() + done * in));
   }
   return absl::OkStatus();
 }

@@ -95,6 +95,7 @@ class Model {
                               Compute compute) const;
   StatusOr<Linear> LoadRows(Ops* ops, const std::string& module, const LinearSpec& spec,
                             int64_t begin, int64_t count, Compute compute) const;
+  void CopyRows(const TensorView& stored, int64_t begin, Linear* linear) const;
   Status LoadBf16(Ops* ops, const std::string& module, const LinearSpec& spec, int64_t begin,
                   Linear* linear) const;
   // Null when it is dense.

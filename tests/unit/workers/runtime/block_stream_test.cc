@@ -6,8 +6,12 @@
 
 #include <cmath>
 #include <future>
+#include <map>
+#include <mutex>
+#include <thread>
 
 #include "base/env.h"
+#include "base/text.h"
 #include "tests/tools/make_model.h"
 #include "workers/runtime/head_stream.h"
 #include "workers/runtime/score.h"
