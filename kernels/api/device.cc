@@ -1,32 +1,3 @@
-  return limit == 0 || used <= limit ? Status() : BeyondLimit("the work", used - limit, limit);
-}
-
-StatusOr<MemoryReservation> DeviceMemory::Reserve(int64_t bytes, std::string_view what) {
-  if (bytes < 0) return InvalidInput("KERNEL_ARGUMENT", "a negative number of bytes");
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const int64_t held = std::max(used_bytes_.load(), promised_bytes_), limit = limit_bytes_;
-  if (limit > 0 && bytes > limit - held) return BeyondLimit(what, bytes, held);
-  promised_bytes_ = held + bytes;
-  ++reservations_;
-  return MemoryReservation(this, bytes);
-}
-
-void DeviceMemory::GiveBack(int64_t bytes) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  promised_bytes_ -= bytes;
-  // What was in use beside them when they were made may be gone by now.
-  if (--reservations_ == 0) promised_bytes_ = 0;
-}
-
-MemoryReservation& MemoryReservation::operator=(MemoryReservation&& other) noexcept {
-  std::swap(memory_, other.memory_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-MemoryReservation::~MemoryReservation() {
-  if (memory_ != nullptr) memory_->GiveBack(bytes_);
-}
 #include "kernels/api/device.h"
 
 #include <algorithm>
@@ -118,7 +89,34 @@ void DeviceMemory::Charge(int64_t bytes) { RaisePeak(used_bytes_ += bytes); }
 
 Status DeviceMemory::Check() const {
   const int64_t limit = limit_bytes_, used = used_bytes_;
-  return limit == 0 || used <= limit ? Status() : Exhausted(0, used);
+  return limit == 0 || used <= limit ? Status() : BeyondLimit("the work", used - limit, limit);
+}
+
+StatusOr<MemoryReservation> DeviceMemory::Reserve(int64_t bytes, std::string_view what) {
+  if (bytes < 0) return InvalidInput("KERNEL_ARGUMENT", "a negative number of bytes");
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const int64_t held = std::max(used_bytes_.load(), promised_bytes_), limit = limit_bytes_;
+  if (limit > 0 && bytes > limit - held) return BeyondLimit(what, bytes, held);
+  promised_bytes_ = held + bytes;
+  ++reservations_;
+  return MemoryReservation(this, bytes);
+}
+
+void DeviceMemory::GiveBack(int64_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  promised_bytes_ -= bytes;
+  // What was in use beside them when they were made may be gone by now.
+  if (--reservations_ == 0) promised_bytes_ = 0;
+}
+
+MemoryReservation& MemoryReservation::operator=(MemoryReservation&& other) noexcept {
+  std::swap(memory_, other.memory_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+MemoryReservation::~MemoryReservation() {
+  if (memory_ != nullptr) memory_->GiveBack(bytes_);
 }
 
 DeviceMemory& HostMemory() {

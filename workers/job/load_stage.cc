@@ -189,7 +189,7 @@ Status RunLoad(Job* job) {
   }
   auto checkpoint =
       Checkpoint::Open(job->env, job->request.scratch_dir, job->action_digest, job->numerics_class);
-  SWAGE_RETURN_IF_ERROR(checkpoint);
+  if (!checkpoint.ok()) return checkpoint.status();
   job->checkpoint = std::move(checkpoint).value();
   return absl::OkStatus();
 }
