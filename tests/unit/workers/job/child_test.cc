@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "tests/unit/workers/job/engine_fixture.h"
 #include "workers/job/child.h"
 
@@ -198,6 +200,13 @@ TEST_F(ChildTest, ANextAttemptContinuesAfterAKill) {
     child.Send(EncodeRun(request, "", "jobs/a", 1));
     for (auto message = child.Next(); message.ok() && message->progress.stage != "block[4]";)
       message = child.Next();
+    // The block before is written while this one is computed: it counts once its write has ended.
+    const std::string state = JoinPath(request.scratch_dir, "state.json");
+    for (StatusOr<std::string> text = std::string();
+         !text.ok() || text->find("\"block[3]\"") == std::string::npos;) {
+      std::this_thread::yield();
+      text = ReadFile(Env::Posix(), state, 1 << 20);
+    }
   }  // killed
   Child child;
   child.Send(EncodeRun(request, "", "jobs/a", 2));
