@@ -46,6 +46,9 @@ inline constexpr int kLeaseMs = 10000;
 inline constexpr int kSynchronizeHoldMs = 3000;         // longest time the server holds an idle Synchronize
 inline constexpr int kRequestIdHours = 24;
 
+// Hidden states of a calibration that stay in memory; more go to a file in the scratch folder.
+inline constexpr int64_t kHiddenStateBytes = int64_t{1} << 30;
+
 // Scheduling.
 inline constexpr int kQueuedJobsPerTenant = 100000;
 inline constexpr int kJobAttempts = 3;       // budget of failures that are the job's

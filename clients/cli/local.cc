@@ -55,7 +55,7 @@ StatusOr<Digest> DigestOfFile(const std::string& path) {
 }  // namespace
 
 StatusOr<int> RunCompress(const Session& session, const std::string& model_dir, const std::string& recipe_path,
-                          const std::string& out_dir, int threads) {
+                          const std::string& out_dir, int threads, const std::string& cache_dir) {
   Env* const env = Env::Posix();
   SWAGE_ASSIGN_OR_RETURN(const RecipeSource source, ReadRecipe(env, recipe_path));
   if (env->Exists(out_dir)) {
@@ -69,6 +69,7 @@ StatusOr<int> RunCompress(const Session& session, const std::string& model_dir, 
   // Beside the result, so that the rename into place stays on one disk and a second run finds the checkpoints.
   request.scratch_dir = out_dir + ".work";
   request.threads = threads;
+  request.cache_dir = cache_dir;
   for (const auto& [written, local] : source.texts) {
     request.texts[written] = local;
     SWAGE_ASSIGN_OR_RETURN(request.text_digests[written], DigestOfFile(local));

@@ -11,7 +11,7 @@ namespace swage {
 
 StatusOr<int> RunMethods(const Session& session, const std::string& name);  // "" = all
 StatusOr<int> RunCompress(const Session& session, const std::string& model_dir, const std::string& recipe_path,
-                          const std::string& out_dir, int threads);
+                          const std::string& out_dir, int threads, const std::string& cache_dir);
 StatusOr<int> RunEval(const Session& session, const EvalRequest& request);
 
 }  // namespace swage

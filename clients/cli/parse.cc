@@ -32,7 +32,7 @@ struct Run {
   EvalRequest eval;
   TokenizeRequest tokenize;
   OperateFlags operate;
-  std::string first, second, alias, model, recipe, pipeline, out;
+  std::string first, second, alias, model, recipe, pipeline, out, cache;
   std::vector<std::string> names;
   int limit = 100, threads = 0;
   double wait_seconds = 0;
@@ -188,8 +188,9 @@ void AddLocal(CLI::App* app, Run* run) {
   compress->add_option("--recipe", run->recipe, "YAML file")->required();
   compress->add_option("--out", run->out, "Folder of the result; must not exist")->required();
   compress->add_option("--threads", run->threads, "0: all cores")->check(CLI::Range(0, 4096));
+  compress->add_option("--cache", run->cache, "Folder of what later runs on this model may use again (statistics)");
   compress->callback([run] {
-    run->command = [run] { return RunCompress(run->session, run->model, run->recipe, run->out, run->threads); };
+    run->command = [run] { return RunCompress(run->session, run->model, run->recipe, run->out, run->threads, run->cache); };
   });
 
   EvalRequest* request = &run->eval;

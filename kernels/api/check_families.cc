@@ -1,6 +1,7 @@
 #include "kernels/api/check_families.h"
 
 #include <cmath>
+#include <vector>
 
 #include "base/text.h"
 #include "kernels/api/check.h"
@@ -60,6 +61,28 @@ Status CheckTriangular(const TriangularArgs& args) {
   }
   if (args.n > 0 && args.columns > 0 && args.b == nullptr) {
     return RefuseOf("triangular solve", "a null buffer");
+  }
+  return Status();
+}
+
+Status CheckFeedback(const FeedbackArgs& args) {
+  constexpr std::string_view kOp = "rounding with feedback";
+  SWAGE_RETURN_IF_ERROR(CheckSize(kOp, args.rows, args.columns));
+  SWAGE_RETURN_IF_ERROR(CheckSquare(kOp, args.columns, DType::kF32, args.factor));
+  if (args.bits < 2 || args.bits > 8) return RefuseOf(kOp, Cat("codes of ", args.bits, " bits"));
+  if (args.rows == 0 || args.columns == 0) return Status();
+  if (args.group <= 0 || args.columns % args.group != 0)
+    return RefuseOf(kOp, Cat("groups of ", args.group, " of ", args.columns, " columns"));
+  if (args.w == nullptr || args.order == nullptr || args.scales == nullptr || args.codes == nullptr)
+    return RefuseOf(kOp, "a null buffer");
+  std::vector<bool> seen(static_cast<size_t>(args.columns), false);
+  for (int64_t i = 0; i < args.columns; ++i) {
+    const int32_t column = args.order[i];
+    if (column < 0 || column >= args.columns || seen[column])
+      return RefuseOf(kOp, Cat("the order is no permutation: ", column, " at ", i));
+    seen[column] = true;
+    if (args.factor[i * args.columns + i] == 0)
+      return RefuseOf(kOp, Cat("the factor's diagonal is 0 at ", i));
   }
   return Status();
 }

@@ -9,6 +9,7 @@ namespace swage {
 Status CheckSyrk(const SyrkArgs& args);
 Status CheckSquare(std::string_view op, int64_t n, DType type, const void* a);
 Status CheckTriangular(const TriangularArgs& args);
+Status CheckFeedback(const FeedbackArgs& args);
 Status CheckSvd(const SvdArgs& args);
 // A matrix that was not positive definite: what the factorizations return, and what they leave in
 // *pivot (may be null).

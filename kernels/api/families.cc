@@ -19,6 +19,7 @@ Status LinalgOps::MirrorUpper(int64_t, DType, void*) { return Lacks("mirror of a
 Status LinalgOps::Cholesky(const CholeskyArgs&) { return Lacks("Cholesky factorization"); }
 Status LinalgOps::InverseCholesky(const CholeskyArgs&) { return Lacks("inverse Cholesky factor"); }
 Status LinalgOps::TriangularSolve(const TriangularArgs&) { return Lacks("triangular solve"); }
+Status LinalgOps::RoundWithFeedback(const FeedbackArgs&) { return Lacks("rounding with feedback"); }
 Status LinalgOps::Eigen(const EigenArgs&) { return Lacks("eigenvalues"); }
 Status LinalgOps::Svd(const SvdArgs&) { return Lacks("singular values"); }
 

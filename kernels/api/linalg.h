@@ -70,6 +70,26 @@ struct SvdArgs {
   DType type = DType::kF32;
 };
 
+// GPTQ's sweep (Frantar et al. 2023): the columns of w are rounded one after the other to integers of
+// `bits` bits, and what each loses is made good by those behind it, along the upper factor R of the
+// inverse Hessian (InverseCholesky):
+//   e_i = (w_i - value of its code) / R[i,i],   w_j -= e_i R[i,j] for all j behind i
+// Afterwards the sum of all e^2 is tr(D H D^T), D = w - values, of the H that R belongs to. Codes are
+// those of Ops::Quantize with given scales (kernels/numeric/int_quant.h). The CPU rounds 128 columns at
+// a time, some rows in the cache, and carries their errors on to all others by a product.
+struct FeedbackArgs {
+  int64_t rows = 0, columns = 0;   // of w, [out, in]
+  const float* w = nullptr;        // finite
+  const int32_t* order = nullptr;  // [columns] a permutation: the column that is rounded i-th
+  const float* factor = nullptr;   // R [columns, columns] in that order; its diagonal is not 0
+  int bits = 0;                    // 2..8
+  int64_t group = 0;               // columns of w that share a scale; divides columns
+  const float* scales = nullptr;   // [rows, columns / group], positive
+  const int8_t* zeros = nullptr;   // as scales; null: 0
+  int8_t* codes = nullptr;         // [rows, columns], in the order of w
+  double* loss = nullptr;          // host memory: the sum of all e^2; may be null
+};
+
 class LinalgOps {
  public:
   virtual ~LinalgOps() = default;
@@ -84,6 +104,7 @@ class LinalgOps {
   // is formed, and a third of the work of the usual three steps is saved.
   virtual Status InverseCholesky(const CholeskyArgs& args);
   virtual Status TriangularSolve(const TriangularArgs& args);
+  virtual Status RoundWithFeedback(const FeedbackArgs& args);
   virtual Status Eigen(const EigenArgs& args);
   virtual Status Svd(const SvdArgs& args);
 };

@@ -21,6 +21,7 @@ class CpuLinalg : public LinalgOps {
   Status Cholesky(const CholeskyArgs& args) override;
   Status InverseCholesky(const CholeskyArgs& args) override;
   Status TriangularSolve(const TriangularArgs& args) override;
+  Status RoundWithFeedback(const FeedbackArgs& args) override;
   Status Eigen(const EigenArgs& args) override;
   Status Svd(const SvdArgs& args) override;
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/api/train.h"
+#include "kernels/numeric/number_codec.h"
 #include "kernels/numeric/philox.h"
 
 namespace swage::cpu {
@@ -42,6 +43,24 @@ void KeepNOfMRun(int64_t groups, int n, int m, const float* x, uint8_t* mask);
 void ApplyMaskRun(int64_t n, const uint8_t* mask, float* x);
 void NearestRun(int64_t n, int64_t dim, int64_t k, const float* points, const float* codebook,
                 int32_t* index, float* distance2);
+
+// GPTQ's sweep (simd_feedback.cc): a block of columns, for some rows of the weight matrix.
+constexpr int64_t kFeedbackColumns = 128;
+struct FeedbackBlock {
+  int64_t columns = 0;              // at most kFeedbackColumns
+  int64_t begin = 0, end = 0;       // rows
+  int64_t stride = 0;               // all rows: from column to column of w, errors and codes
+  const float* w = nullptr;         // [columns, stride]
+  const float* factor = nullptr;    // the block's own square of it
+  int64_t factor_stride = 0;
+  const float* scales = nullptr;    // [groups, stride]
+  const float* zeros = nullptr;     // as scales
+  const int32_t* group = nullptr;   // [columns]: the row of `scales`
+  NumberCodec codec;
+  float* errors = nullptr;          // [columns, stride], out
+  int8_t* codes = nullptr;          // [columns, stride], out
+};
+double FeedbackRun(const FeedbackBlock& block);  // sum of the squared errors
 
 // Statistics (simd_statistics.cc) of columns [begin, end) of x [rows, columns], added in the order
 // of the rows.

@@ -12,6 +12,7 @@ class RefLinalg : public LinalgOps {
   Status Cholesky(const CholeskyArgs& args) override;
   Status InverseCholesky(const CholeskyArgs& args) override;
   Status TriangularSolve(const TriangularArgs& args) override;
+  Status RoundWithFeedback(const FeedbackArgs& args) override;
   Status Eigen(const EigenArgs& args) override;  // Jacobi's rotations
   Status Svd(const SvdArgs& args) override;      // one-sided Jacobi
 };

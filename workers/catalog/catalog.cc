@@ -21,6 +21,52 @@ const std::vector<MethodRow>& Methods() {
        .granularities = {"tensor", "channel", "group", "block"},
        .exports = {"compressed-tensors", "dense"},
        .needs_calibration = false},
+      {.id = "gptq",
+       .kind = "quantize",
+       .version = 1,
+       .title = "GPTQ",
+       .paper = "Frantar, Ashkboos, Hoefler and Alistarh 2023, \"GPTQ: accurate post-training "
+                "quantization for generative pre-trained transformers\"; the order of columns by "
+                "falling activation is IST-DASLab's act-order with the groups and scales of the "
+                "original columns, group-aware reordering GPTQModel's. Blocks are calibrated one "
+                "after the other, each on what the compressed blocks before it give; the linears "
+                "of a block on its original weights. All arithmetic of the method is f32",
+       .options = {{.name = "act_order",
+                    .type = OptionType::kChoice,
+                    .default_value = "group",
+                    .choices = {"group", "static", "none"},
+                    .meaning = "order in which columns are rounded: groups by their largest mean "
+                               "squared input, columns by it within their group; all columns by "
+                               "it; as they lie. Nothing is permuted in the artifact"},
+                   {.name = "damp",
+                    .type = OptionType::kFloat,
+                    .default_value = "0.01",
+                    .min = 1e-6,
+                    .max = 1,
+                    .meaning = "added to the diagonal of the Hessian, relative to its mean; raised "
+                               "tenfold while the factorization fails, which the report then says"},
+                   {.name = "scale",
+                    .type = OptionType::kChoice,
+                    .default_value = "minmax",
+                    .choices = {"minmax", "mse", "importance"},
+                    .meaning = "scales: of the range of the weights; the best of 80 shrunken "
+                               "ranges by squared error; the same weighted by mean squared input"},
+                   {.name = "sequential",
+                    .type = OptionType::kBool,
+                    .default_value = "true",
+                    .meaning = "each block is calibrated on what the compressed blocks before it "
+                               "give; false: all on what the original model gives, whose "
+                               "statistics jobs with other formats can share (compress --cache)"},
+                   {.name = "compute",
+                    .type = OptionType::kChoice,
+                    .default_value = "bf16",
+                    .choices = {"bf16", "f32"},
+                    .meaning = "type of the factors in the products of the calibration run; sums "
+                               "are f32"}},
+       .formats = {"int2", "int3", "int4", "int5", "int6", "int7", "int8"},
+       .granularities = {"channel", "group"},
+       .exports = {"compressed-tensors", "dense"},
+       .needs_calibration = true},
   };
   return *rows;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/log.h"
 #include "kernels/numeric/formats.h"
 #include "workers/job/job.h"
 #include "workers/recipe/scheme.h"
@@ -98,8 +99,42 @@ Status ReadBack(Job* job, const LinearPlan& plan, const LinearSpec& spec,
   return absl::OkStatus();
 }
 
+// What a method has made of the inputs of a block's linears, one input at a time: linears that read
+// the same one follow each other.
+class PreparedInputs {
+ public:
+  explicit PreparedInputs(Job* job) : job_(job) {}
+  // Null where the method wants none, or nothing of this linear's input was seen.
+  StatusOr<const PreparedInput*> Of(const LinearPlan& plan, const BlockStatistics& statistics) {
+    const InputStatistics* seen = statistics.Find(plan.module);
+    if (seen != nullptr && seen == latest_) return prepared_.get();
+    latest_ = seen;
+    prepared_.reset();
+    if (seen == nullptr || seen->columns.rows == 0) return nullptr;
+    SWAGE_ASSIGN_OR_RETURN(prepared_, job_->method->Prepare(job_->ops.get(),
+                                                            {&plan, &job_->step().options, seen}));
+    return prepared_.get();
+  }
+
+ private:
+  Job* job_;
+  const InputStatistics* latest_ = nullptr;
+  std::unique_ptr<PreparedInput> prepared_;
+};
+
+// The linear rounded, and the values that its codes stand for.
+StatusOr<QuantizedLinear> QuantizeLinear(Job* job, const LinearTask& task, Buffer<float>* values) {
+  Ops* ops = job->ops.get();
+  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
+  SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values->data()));
+  SWAGE_RETURN_IF_ERROR(CheckNotDegenerate(task.plan->module, q, values->data()));
+  SWAGE_RETURN_IF_ERROR(job->method->Verify(task, q, values->data()));
+  return q;
+}
+
 StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
-                                          const std::map<int, float>& global_scales) {
+                                          const std::map<int, float>& global_scales,
+                                          const PreparedInput* input) {
   Ops* ops = job->ops.get();
   const LinearSpec spec = job->SpecOf(plan.module);
   const int64_t count = spec.out * spec.in;
@@ -107,13 +142,13 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
   SWAGE_ASSIGN_OR_RETURN(Buffer<float> values, Buffer<float>::Allocate(count));
   SWAGE_RETURN_IF_ERROR(
       job->original->ReadWeight(ops, plan.module, spec, weight.data()));
+  MethodNotes notes;
   LinearTask task{&plan, &job->step().options, spec.out, spec.in, weight.data()};
+  task.input = input;
+  task.notes = &notes;
   if (auto found = global_scales.find(InputGroupOf(*job, plan)); found != global_scales.end())
     task.global_scale = found->second;
-  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, job->method->Quantize(ops, task));
-  SWAGE_RETURN_IF_ERROR(ops->Dequantize(q.Args(), values.data()));
-  SWAGE_RETURN_IF_ERROR(CheckNotDegenerate(plan.module, q, values.data()));
-  SWAGE_RETURN_IF_ERROR(job->method->Verify(task, q, values.data()));
+  SWAGE_ASSIGN_OR_RETURN(QuantizedLinear q, QuantizeLinear(job, task, &values));
 
   SWAGE_ASSIGN_OR_RETURN(std::vector<EncodedTensor> encoded, job->exporter->Encode(ops, plan, q));
   q = QuantizedLinear();  // only what is stored counts from here on
@@ -124,6 +159,8 @@ StatusOr<CompressedLinear> CompressLinear(Job* job, const LinearPlan& plan,
   result.report.shape = {spec.out, spec.in};
   result.report.scheme = SchemeText(plan.weights);
   result.report.activations = ActivationSchemeText(plan.activations);
+  result.report.measured = std::move(notes.measured);
+  result.report.remarks = std::move(notes.remarks);
   SWAGE_RETURN_IF_ERROR(ops->ErrorSums(count, weight.data(), values.data(), &result.report.error2,
                                        &result.report.norm2));
   for (const EncodedTensor& tensor : memory->tensors()) {
@@ -145,35 +182,78 @@ int64_t CompressBytes(const Job& job, const std::vector<const LinearPlan*>& line
   return largest * (4 + 4 + 1 + 1) + 2 * all + Model::ReadingBytes(largest);
 }
 
+// One block on its way: what its linears have become so far.
+struct BlockResult {
+  std::vector<EncodedTensor> tensors;
+  std::vector<LayerReport> layers;
+  double error2 = 0, norm2 = 0;
+};
+
+bool IsHead(const Job& job, const LinearPlan& plan) {
+  return plan.module == job.original->architecture().lm_head;
+}
+
+// Statistics for `plan`, which is the first linear of its block, or the head behind the last one.
+StatusOr<BlockStatistics> ObserveFor(Job* job, const LinearPlan& plan, int64_t layer,
+                                     const BlockResult& so_far) {
+  if (!IsHead(*job, plan)) return job->calibration->Observe(layer);
+  job->calibration->Compressed(layer, std::make_shared<MemoryTensors>(so_far.tensors));
+  return job->calibration->ObserveHead();
+}
+
+Status CompressBlock(Job* job, int64_t layer, BlockResult* result) {
+  const std::vector<const LinearPlan*> linears = job->LinearsOf(layer);
+  using Globals = std::map<int, float>;
+  SWAGE_ASSIGN_OR_RETURN(const Globals global_scales, FusedGlobalScales(job, linears));
+  const int64_t bytes = CompressBytes(*job, linears);
+  MemoryReservation room;
+  if (job->calibration == nullptr) {
+    SWAGE_ASSIGN_OR_RETURN(room, HostMemory().Reserve(bytes, Cat("block[", layer, "]")));
+  }
+  const double observed = job->calibration != nullptr ? 0.5 : 0;  // its part of the stage, a guess
+  BlockStatistics statistics;
+  PreparedInputs inputs(job);
+  for (const LinearPlan* plan : linears) {
+    const PreparedInput* input = nullptr;
+    if (job->calibration != nullptr) {
+      if (result->layers.empty() || IsHead(*job, *plan)) {
+        SWAGE_ASSIGN_OR_RETURN(statistics, ObserveFor(job, *plan, layer, *result));
+        inputs = PreparedInputs(job);
+        SWAGE_ASSIGN_OR_RETURN(room, HostMemory().Reserve(bytes, Cat("block[", layer, "]")));
+      }
+      SWAGE_ASSIGN_OR_RETURN(input, inputs.Of(*plan, statistics));
+    }
+    SWAGE_ASSIGN_OR_RETURN(CompressedLinear linear,
+                           CompressLinear(job, *plan, global_scales, input));
+    for (const std::string& remark : linear.report.remarks)
+      LogWarning(plan->module, ": ", remark);
+    for (EncodedTensor& tensor : linear.tensors) result->tensors.push_back(std::move(tensor));
+    result->error2 += linear.report.error2;
+    result->norm2 += linear.report.norm2;
+    result->layers.push_back(std::move(linear.report));
+    job->supervisor.Advance(observed + (1 - observed) * static_cast<double>(result->layers.size()) /
+                                           static_cast<double>(linears.size() + 1));
+    SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 Status RunBlock(Job* job, int64_t layer) {
   const std::string stage = Cat("block[", layer, "]");
   SWAGE_RETURN_IF_ERROR(job->supervisor.Begin(stage));
   job->blocks->Enter(layer);
-  const std::vector<const LinearPlan*> linears = job->LinearsOf(layer);
-  SWAGE_ASSIGN_OR_RETURN(const MemoryReservation room,
-                         HostMemory().Reserve(CompressBytes(*job, linears), stage));
-  std::vector<EncodedTensor> tensors;
-  std::vector<LayerReport> layers;
-  double error2 = 0, norm2 = 0;
-  using Globals = std::map<int, float>;
-  SWAGE_ASSIGN_OR_RETURN(const Globals global_scales, FusedGlobalScales(job, linears));
-  for (const LinearPlan* plan : linears) {
-    SWAGE_ASSIGN_OR_RETURN(CompressedLinear linear, CompressLinear(job, *plan, global_scales));
-    for (EncodedTensor& tensor : linear.tensors) tensors.push_back(std::move(tensor));
-    error2 += linear.report.error2;
-    norm2 += linear.report.norm2;
-    layers.push_back(std::move(linear.report));
-    job->supervisor.Advance(static_cast<double>(layers.size()) /
-                            static_cast<double>(linears.size() + 1));
-    SWAGE_RETURN_IF_ERROR(job->supervisor.Check());
-  }
+  BlockResult result;
+  SWAGE_RETURN_IF_ERROR(CompressBlock(job, layer, &result));
   job->blocks->Leave();
   job->supervisor.SetAttribute("swage.block", Cat(layer));
-  if (norm2 > 0) job->supervisor.SetAttribute("swage.relative_error2", Cat(error2 / norm2));
-  return job->checkpoint->Add(job->supervisor.Measure(), std::move(tensors),
-                              std::move(layers));
+  if (result.norm2 > 0)
+    job->supervisor.SetAttribute("swage.relative_error2", Cat(result.error2 / result.norm2));
+  if (job->calibration != nullptr)
+    job->calibration->Compressed(layer, std::make_shared<MemoryTensors>(result.tensors));
+  return job->checkpoint->Add(job->supervisor.Measure(), std::move(result.tensors),
+                              std::move(result.layers));
 }
 
 }  // namespace swage

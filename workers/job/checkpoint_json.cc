@@ -23,7 +23,9 @@ Json LayerJson(const LayerReport& layer) {
           {"activations", layer.activations},
           {"error2", layer.error2},
           {"norm2", layer.norm2},
-          {"stored_bytes", layer.stored_bytes}};
+          {"stored_bytes", layer.stored_bytes},
+          {"measured", layer.measured},
+          {"remarks", layer.remarks}};
 }
 
 LayerReport ParseLayer(const Json& json) {
@@ -35,6 +37,8 @@ LayerReport ParseLayer(const Json& json) {
   layer.error2 = json.at("error2").get<double>();
   layer.norm2 = json.at("norm2").get<double>();
   layer.stored_bytes = json.at("stored_bytes").get<uint64_t>();
+  layer.measured = json.value("measured", std::map<std::string, double>());
+  layer.remarks = json.value("remarks", std::vector<std::string>());
   return layer;
 }
 

@@ -59,7 +59,9 @@ void SkipFinished(Job* job) {
 StatusOr<std::string> RunStages(Job* job) {
   SWAGE_RETURN_IF_ERROR(EndStage(job, RunLoad(job)));
   SkipFinished(job);
+  if (job->calibration_windows) SWAGE_RETURN_IF_ERROR(EndStage(job, RunCalibrate(job)));
   SWAGE_RETURN_IF_ERROR(RunBlocks(job));
+  job->calibration.reset();  // its hidden states are not needed any more
   SWAGE_RETURN_IF_ERROR(RunQuality(job));
   StatusOr<std::string> report = RunEncode(job);
   job->supervisor.End(report.status());

@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "base/env.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "base/telemetry/trace.h"
 
@@ -36,6 +37,10 @@ struct EngineRequest {
   int threads = 0;  // 0: all cores
   uint64_t memory_limit_bytes =
       0;  // 0: none; exceeding it fails the job with OOM_REAL, not the machine
+  // Where jobs share what they find out about a model (workers/job/calibration.h); "": nowhere.
+  std::string cache_dir;
+  // Of a calibration, kept in memory; more go to files in scratch_dir.
+  uint64_t hidden_state_bytes = static_cast<uint64_t>(limits::kHiddenStateBytes);
   // Checkpoints stay when the job is done: the artifact is not safe yet where the caller uploads it.
   bool keep_checkpoint = false;
   std::vector<std::string> devices;  // beside the CPU; of methods that compute there

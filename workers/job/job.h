@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "workers/exports/exporter.h"
+#include "workers/job/calibration.h"
 #include "workers/job/checkpoint.h"
 #include "workers/job/supervisor.h"
 #include "workers/methods/method.h"
@@ -39,6 +40,8 @@ struct Job {
   std::string numerics_class;
   std::vector<DataReport> data;
   std::optional<WindowSet> windows;  // none: nothing is evaluated
+  std::optional<WindowSet> calibration_windows;  // none: no method of this job calibrates
+  std::unique_ptr<Calibration> calibration;      // from stage "calibrate" to the last block
   std::optional<Checkpoint> checkpoint;
   std::optional<BlockStream> blocks;  // of the original, those that are not finished
 
@@ -53,6 +56,7 @@ struct Job {
 };
 
 Status RunLoad(Job* job);
+Status RunCalibrate(Job* job);
 Status RunBlock(Job* job, int64_t layer);
 Status RunEvaluate(Job* job);
 // Fills the folder beside out_dir, and renames it into place. Returns the text of report.json.

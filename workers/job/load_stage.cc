@@ -1,7 +1,9 @@
 // Stage "load": everything that can be wrong is found here, before any work is done.
 #include <algorithm>
+#include <set>
 
 #include "base/modelfile/manifest.h"
+#include "workers/catalog/catalog.h"
 #include "workers/job/job.h"
 #include "workers/methods/registry.h"
 #include "workers/runtime/buffer.h"
@@ -75,11 +77,17 @@ Status PrepareText(Job* job, const std::string& use, const TextWindows& section,
   }
   job->data.push_back(data);
   SWAGE_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, ReadTokens(job->env, tokenizer, file));
-  SWAGE_ASSIGN_OR_RETURN(
-      WindowSet windows,
-      MakeWindows(tokens, tokenizer, BosToken(job->original->config(), tokenizer), section.window,
-                  section.samples));
-  if (use == "evaluate") job->windows = std::move(windows);
+  const std::optional<int32_t> bos = BosToken(job->original->config(), tokenizer);
+  if (use == "evaluate") {
+    SWAGE_ASSIGN_OR_RETURN(job->windows, MakeWindows(tokens, tokenizer, bos, section.window,
+                                                     section.samples));
+    job->data.back().windows = job->windows->count;
+  } else if (FindMethod(job->step().method)->needs_calibration) {
+    SWAGE_ASSIGN_OR_RETURN(job->calibration_windows,
+                           MakeCalibrationWindows(tokens, bos, section.window, section.samples,
+                                                  section.shuffle, job->plan.recipe.seed));
+    job->data.back().windows = job->calibration_windows->count;
+  }
   return absl::OkStatus();
 }
 
@@ -141,18 +149,31 @@ void PlanProgress(Job* job) {
   ProgressModel& progress = job->supervisor.plan();
   const ModelConfig& config = job->original->config();
   double block_weights = 0, bytes = 0;
+  double block_squares = 0;  // of the widths of distinct inputs
   // Of an average block.
   for (int64_t layer = 0; layer < config.layers; ++layer) {
+    std::set<int> inputs;
     for (const LinearSpec& spec : job->original->linears(layer)) {
       block_weights +=
           static_cast<double>(spec.out * spec.in) / static_cast<double>(config.layers);
+      if (inputs.insert(spec.input_group).second) {
+        block_squares += static_cast<double>(spec.in * spec.in) * spec.share /
+                         static_cast<double>(config.layers);
+      }
     }
   }
   for (const std::string& name : job->original->tensors().Names()) {
     bytes += static_cast<double>(job->original->tensors().Find(name)->bytes.size());
   }
+  double block_seconds = block_weights / 1e8;
+  if (job->calibration_windows) {
+    const double rows =
+        static_cast<double>(job->calibration_windows->count * job->calibration_windows->tokens);
+    progress.Add("calibrate", "calibrate", rows * static_cast<double>(config.hidden) / 1e9);
+    block_seconds += rows * (4 * block_weights + block_squares) / 1e11;
+  }
   for (int64_t i = 0; i < config.layers; ++i)
-    progress.Add(Cat("block[", i, "]"), "block", block_weights / 1e8);
+    progress.Add(Cat("block[", i, "]"), "block", block_seconds);
   if (job->windows) {
     const double weights =
         block_weights * config.layers + static_cast<double>(config.vocab * config.hidden);
@@ -186,6 +207,10 @@ Status RunLoad(Job* job) {
   job->numerics_class = job->ops->NumericsClass();
   if (job->windows) {
     job->numerics_class += Cat("/", BatchingClass(job->original->config(), job->windows->tokens));
+  }
+  if (job->calibration_windows) {
+    job->numerics_class += Cat("/calibrate-", BatchingClass(job->original->config(),
+                                                            job->calibration_windows->tokens));
   }
   auto checkpoint =
       Checkpoint::Open(job->env, job->request.scratch_dir, job->action_digest, job->numerics_class);

@@ -1,11 +1,12 @@
 #include "workers/methods/registry.h"
 
+#include "workers/methods/quantize/gptq.h"
 #include "workers/methods/quantize/rtn.h"
 
 namespace swage {
 
 const std::vector<const Method*>& MethodImplementations() {
-  static const auto* methods = new std::vector<const Method*>{RtnMethod()};
+  static const auto* methods = new std::vector<const Method*>{RtnMethod(), GptqMethod()};
   return *methods;
 }
 

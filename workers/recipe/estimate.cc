@@ -3,13 +3,15 @@
 #include <algorithm>
 
 #include "absl/container/flat_hash_map.h"
+#include "base/limits.h"
+#include "workers/catalog/catalog.h"
 #include "workers/recipe/scheme.h"
 
 namespace swage {
 namespace {
 
 // Memory, following the runtime: weights are mapped, so only what is computed with is counted.
-//   peak = process + text + max(quantizing, evaluating)
+//   peak = process + text + max(quantizing, calibrating, evaluating)
 //   quantizing = one block in f32 + its codes, scales and packed words
 //   evaluating = one block in f32 + the head in f32, twice (original and compressed) + hidden
 //   states of the windows,
@@ -19,6 +21,7 @@ constexpr double kTextBytes = 32e6;  // the text, its tokens
 constexpr double kHiddenBytes = 256 << 20;
 constexpr double kWorkingBytes = 128 << 20;
 constexpr double kLogitsBytes = 32 << 20;
+constexpr double kMicroBatchRows = 4160;
 
 // Time, on the slowest machine that we support (two cores with AVX2): products at kFlopsPerSecond,
 // weights quantized at kQuantizeBytesPerSecond of f32, files read and written at
@@ -79,7 +82,60 @@ double EvaluatedTokens(const Recipe& recipe) {
          static_cast<double>(recipe.evaluate->window + 1);
 }
 
-double PeakBytes(const Weights& weights, const ModelConfig& config, double tokens) {
+// What calibration adds: statistics of the distinct inputs of a block, and running it twice.
+struct CalibrationCost {
+  double tokens = 0;         // 0: no method of the recipe calibrates
+  double hessian_bytes = 0;  // of the largest block
+  double widest = 0;         // inputs of one linear
+  double largest = 0;        // weights of one linear
+  double square_flops = 0;   // of all blocks, per token
+  double cube_flops = 0;     // of all factorizations
+};
+
+CalibrationCost CalibrationOf(const Recipe& recipe, const ModelConfig& config,
+                              const std::vector<LinearShape>& shapes) {
+  CalibrationCost cost;
+  const bool needed = std::any_of(recipe.steps.begin(), recipe.steps.end(), [](const auto& step) {
+    const MethodRow* row = FindMethod(step.method);
+    return row != nullptr && row->needs_calibration;
+  });
+  if (!needed || !recipe.calibrate) return cost;
+  cost.tokens = static_cast<double>(recipe.calibrate->samples) *
+                static_cast<double>(recipe.calibrate->window + 1);
+  std::vector<double> blocks(config.layers);
+  int64_t group = -1;
+  for (const LinearShape& shape : shapes) {
+    const std::optional<int64_t> layer = LayerOf(config, shape.module);
+    if (!layer) continue;
+    const double width = static_cast<double>(shape.in);
+    cost.widest = std::max(cost.widest, width);
+    cost.largest = std::max(cost.largest, width * static_cast<double>(shape.out));
+    if (shape.input_group == group) continue;  // linears of one input follow each other
+    group = shape.input_group;
+    blocks[*layer] += 4 * width * width;
+    cost.square_flops += width * width * shape.share;
+    cost.cube_flops += width * width * width;
+  }
+  cost.hessian_bytes = *std::max_element(blocks.begin(), blocks.end());
+  return cost;
+}
+
+// A block in f32 and in bf16, the hidden states, the statistics; one input's factorization and one
+// linear's copies come after the block is gone.
+double CalibratingBytes(const Weights& weights, const ModelConfig& config,
+                        const CalibrationCost& cost) {
+  if (cost.tokens == 0) return 0;
+  const double hidden = std::min(static_cast<double>(limits::kHiddenStateBytes),
+                                 cost.tokens * static_cast<double>(config.hidden) * 4);
+  const double rows = std::min(cost.tokens, kMicroBatchRows);
+  const double running = 4 * weights.block + std::min(kWorkingBytes, rows * cost.widest * 16) +
+                         rows * cost.widest * 8;
+  const double factoring = 4 * cost.widest * cost.widest + 20 * cost.largest;
+  return hidden + cost.hessian_bytes + std::max(running, factoring);
+}
+
+double PeakBytes(const Weights& weights, const ModelConfig& config, double tokens,
+                 const CalibrationCost& calibration) {
   const double block = 4 * weights.block;
   const double quantizing = 2 * block;
   double evaluating = 0;
@@ -92,11 +148,12 @@ double PeakBytes(const Weights& weights, const ModelConfig& config, double token
     const double logits = std::min(kLogitsBytes, tokens * static_cast<double>(config.vocab) * 4);
     evaluating = block + 2 * (4 * weights.head + hidden + logits) + working;
   }
-  return kProcessBytes + kTextBytes + std::max(quantizing, evaluating);
+  return kProcessBytes + kTextBytes +
+         std::max({quantizing, evaluating, CalibratingBytes(weights, config, calibration)});
 }
 
 double Seconds(const Weights& weights, const ModelConfig& config, double tokens, double window,
-               double artifact_bytes) {
+               double artifact_bytes, const CalibrationCost& calibration) {
   const double layers = static_cast<double>(config.layers);
   // Two operations a weight and token; attention reads half of the window on average, for scores
   // and for values.
@@ -108,7 +165,12 @@ double Seconds(const Weights& weights, const ModelConfig& config, double tokens,
   const double quantize = 4 * weights.quantized / kQuantizeBytesPerSecond;
   const double model_bytes =
       (weights.quantized + weights.dense + weights.other) * DTypeBytesOf(config);
-  return kStartSeconds + forward + quantize +
+  // Every block runs twice; statistics make half of a square; three steps of a third of a cube.
+  const double calibrate =
+      (calibration.tokens * (4 * weights.active + calibration.square_flops) +
+       calibration.cube_flops) /
+      kFlopsPerSecond;
+  return kStartSeconds + forward + quantize + calibrate +
          (2 * model_bytes + 3 * artifact_bytes) / kFileBytesPerSecond;
 }
 
@@ -153,10 +215,12 @@ Estimate EstimateOf(const Plan& plan, const ModelConfig& config) {
   const double tokens = EvaluatedTokens(plan.recipe);
   const double window =
       plan.recipe.evaluate ? static_cast<double>(plan.recipe.evaluate->window) : 0;
+  const CalibrationCost calibration = CalibrationOf(plan.recipe, config, shapes);
   estimate.artifact_bytes = bytes;
   estimate.bits_per_weight = weights.quantized > 0 ? bits / weights.quantized : 0;
-  estimate.peak_host_bytes = static_cast<uint64_t>(PeakBytes(weights, config, tokens));
-  estimate.seconds = Seconds(weights, config, tokens, window, static_cast<double>(bytes));
+  estimate.peak_host_bytes = static_cast<uint64_t>(PeakBytes(weights, config, tokens, calibration));
+  estimate.seconds =
+      Seconds(weights, config, tokens, window, static_cast<double>(bytes), calibration);
   return estimate;
 }
 

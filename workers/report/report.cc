@@ -59,6 +59,8 @@ Json LayersJson(const JobReport& report) {
     item["activations"] = layer.activations.empty() ? Json() : Json(layer.activations);
     item["relative_error"] = std::sqrt(Ratio(layer.error2, layer.norm2));
     item["stored_bytes"] = layer.stored_bytes;
+    if (!layer.measured.empty()) item["measured"] = layer.measured;
+    if (!layer.remarks.empty()) item["remarks"] = layer.remarks;
     layers.push_back(item);
   }
   return layers;
@@ -108,7 +110,8 @@ Json DataJson(const JobReport& report) {
     data.push_back({{"use", item.use},
                     {"path", item.path},
                     {"sha256", item.sha256.Hex()},
-                    {"bytes", item.bytes}});
+                    {"bytes", item.bytes},
+                    {"windows", item.windows}});
   }
   return data;
 }

@@ -20,6 +20,9 @@ struct LayerReport {
   std::string activations;       // "int8 token dynamic" or ""
   double error2 = 0, norm2 = 0;  // sums over the weights of (w - w')^2 and w^2
   uint64_t stored_bytes = 0;     // codes, scales and zero points
+  // What the method measured, by name (docs/methods), and what did not go as usual.
+  std::map<std::string, double> measured;
+  std::vector<std::string> remarks;
 };
 
 struct StageReport {
@@ -42,6 +45,7 @@ struct DataReport {
   std::string path;  // as written in the recipe
   Digest sha256;
   uint64_t bytes = 0;
+  int64_t windows = 0;  // that were used; 0: none was
 };
 
 struct JobReport {

@@ -38,6 +38,10 @@ Status Forward::Multiply(const Part& part, Input* input, float* y) {
     if (input->step < 0) input->step = steps_++;
     const int64_t rows = input->observed_rows < 0 ? input->rows : input->observed_rows;
     SWAGE_RETURN_IF_ERROR(observer_->SeeInput(linear, input->step, rows, input->width, x));
+    if (observer_->Skips(linear)) {
+      if (y != nullptr) std::fill(y, y + input->rows * part.count, 0.0f);
+      return absl::OkStatus();
+    }
   }
   if (!linear.activations.empty()) {
     if (input->rounded_format != linear.activations) {
@@ -207,7 +211,7 @@ Status Forward::RunHead(const Head& head, int64_t rows, const float* hidden, flo
     input = Input{out_.data(), rows, head.project.out};
   }
   SWAGE_RETURN_IF_ERROR(Multiply(head.linear, &input, logits));
-  if (config_.logit_softcap == 0) return absl::OkStatus();
+  if (config_.logit_softcap == 0 || logits == nullptr) return absl::OkStatus();
   return ops_->SoftCap(rows * head.linear.out, static_cast<float>(config_.logit_softcap), logits);
 }
 

@@ -24,6 +24,7 @@ class Forward {
   // in each.
   Status RunBlock(const Block& block, int64_t windows, int64_t tokens, float* hidden);
   // Final norm and lm_head, or some of its rows: logits[rows, head.linear.out].
+  // Null logits where the observer skips the head.
   Status RunHead(const Head& head, int64_t rows, const float* hidden, float* logits);
 
   // Bytes of working memory for one row, to bound micro-batches.

@@ -23,6 +23,8 @@ class ForwardObserver {
   // Keys after their norm and rotation, and values: [rows, kv_heads * head_dim].
   virtual Status SeeKeysAndValues(int64_t rows, int64_t width, const float* keys,
                                   const float* values) = 0;
+  // True: nobody needs the product of `linear` in this run; it is shown and not computed (zeros).
+  virtual bool Skips(const Linear&) const { return false; }
 };
 
 }  // namespace swage

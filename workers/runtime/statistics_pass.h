@@ -40,6 +40,7 @@ struct BlockStatistics {
 
 struct StatisticsOptions {
   bool hessians = false;
+  bool columns = true;  // of inputs, keys and values; else only their rows are counted
   Compute compute = Compute::kF32;
 };
 

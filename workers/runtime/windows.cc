@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "base/rng.h"
 
 namespace swage {
 
@@ -47,6 +48,37 @@ StatusOr<WindowSet> MakeWindows(const std::vector<int32_t>& tokens, const Tokeni
     scored.insert(scored.end(), begin + (bos ? 0 : 1), begin + width);
   }
   set.bytes = static_cast<int64_t>(tokenizer.Decode(scored).size());
+  return set;
+}
+
+StatusOr<WindowSet> MakeCalibrationWindows(const std::vector<int32_t>& tokens,
+                                           std::optional<int32_t> bos, int64_t window,
+                                           int64_t samples, bool shuffle, uint64_t seed) {
+  const int64_t total = static_cast<int64_t>(tokens.size());
+  const int64_t width = std::min(window, total);
+  if (width < 1 || width + (bos ? 1 : 0) < 2) {
+    return InvalidInput("TEXT_EMPTY", Cat("the text has ", total, " tokens: nothing to calibrate with"),
+                        "give a text of at least one window of tokens");
+  }
+  std::vector<int64_t> places(total / width);
+  for (size_t i = 0; i < places.size(); ++i) places[i] = static_cast<int64_t>(i);
+  WindowSet set;
+  set.count = std::min(samples, static_cast<int64_t>(places.size()));
+  if (shuffle) {  // the first draws of Fisher and Yates
+    Rng rng(seed);
+    for (int64_t i = 0; i < set.count; ++i) {
+      const auto left = static_cast<uint64_t>(static_cast<int64_t>(places.size()) - i);
+      std::swap(places[i], places[i + static_cast<int64_t>(rng.Uniform(left))]);
+    }
+  }
+  set.text_tokens = total;
+  set.has_bos = bos.has_value();
+  set.tokens = width + (bos ? 1 : 0);
+  for (int64_t w = 0; w < set.count; ++w) {
+    if (bos) set.ids.push_back(*bos);
+    const auto begin = tokens.begin() + places[w] * width;
+    set.ids.insert(set.ids.end(), begin, begin + width);
+  }
   return set;
 }
 

@@ -33,5 +33,11 @@ std::optional<int32_t> BosToken(const ModelConfig& config, const Tokenizer& toke
 // `max_windows` 0: all. Errors: TEXT_EMPTY when no token would be scored, WINDOW_RANGE.
 StatusOr<WindowSet> MakeWindows(const std::vector<int32_t>& tokens, const Tokenizer& tokenizer,
                                 std::optional<int32_t> bos, int64_t window, int64_t max_windows);
+// Windows for calibration: the first `samples` (all that there are, when fewer), or, with `shuffle`, as
+// many drawn from all without putting back, in the order of the draw, by Rng(seed). `bytes` is not
+// counted. Errors: as MakeWindows.
+StatusOr<WindowSet> MakeCalibrationWindows(const std::vector<int32_t>& tokens,
+                                           std::optional<int32_t> bos, int64_t window,
+                                           int64_t samples, bool shuffle, uint64_t seed);
 
 }  // namespace swage

@@ -102,8 +102,8 @@ TEST(ParseRecipe, UnknownWordsGetTheNearest) {
               AllOf(HasSubstr("RECIPE_UNKNOWN_VALUE"), HasSubstr("allowed: int2, int3, int4, int5")));
   EXPECT_THAT(ParseFailureOf("steps: [{kind: quantise, method: rtn}]"),
               HasSubstr("did you mean 'quantize'?"));
-  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize, method: gptq, format: int4}]"),
-              AllOf(HasSubstr("'method' in a step is 'gptq'"), HasSubstr("allowed: rtn")));
+  EXPECT_THAT(ParseFailureOf("steps: [{kind: quantize, method: gptk, format: int4}]"),
+              AllOf(HasSubstr("'method' in a step is 'gptk'; did you mean 'gptq'?"), HasSubstr("allowed: rtn, gptq")));
   EXPECT_THAT(ParseFailureOf(Step("format: int4, granularity: chanel")),
               HasSubstr("did you mean 'channel'?"));
   EXPECT_THAT(ParseFailureOf(Step("format: int4") + "export: gguf\n"),
