@@ -44,6 +44,7 @@ TEST_P(JobTest, GivesWhatItsFileExpects) {
   request.recipe_json = plan->recipe.ToJson();
   request.out_dir = JoinPath(dir.path(), "out");
   request.scratch_dir = JoinPath(dir.path(), "scratch");
+  request.threads = 1;  // tests run beside each other
   for (const auto* windows : {&plan->recipe.calibrate, &plan->recipe.evaluate}) {
     if (*windows) request.texts[(*windows)->text] = JoinPath(kDir, (*windows)->text);
   }

@@ -40,8 +40,8 @@ struct BlockStatistics {
 
 struct StatisticsOptions {
   bool hessians = false;
-  bool columns = true;  // of inputs, keys and values; else only their rows are counted
   Compute compute = Compute::kF32;
+  bool columns = true;  // of inputs, keys and values; else only their rows are counted
 };
 
 class StatisticsPass {

@@ -20,16 +20,16 @@ ModelConfig Config() {
   return *ParseModelConfig(*text);
 }
 
-LinearPlan Linear(const std::string& module, const std::string& format,
+LinearPlan PlanFor(const std::string& module, const std::string& format,
                   const std::string& granularity) {
   return {module, {format, granularity, granularity == "group" ? 64 : 0, true}, std::nullopt};
 }
 
 TEST(CompressedTensors, SeveralSchemesBecomeGroupsWithTheirModules) {
   Plan plan;
-  plan.quantized = {Linear("model.layers.0.mlp.up_proj", "int4", "group"),
-                    Linear("model.layers.0.mlp.down_proj", "fp8_e4m3", "channel"),
-                    Linear("model.layers.1.mlp.up_proj", "int4", "group")};
+  plan.quantized = {PlanFor("model.layers.0.mlp.up_proj", "int4", "group"),
+                    PlanFor("model.layers.0.mlp.down_proj", "fp8_e4m3", "channel"),
+                    PlanFor("model.layers.1.mlp.up_proj", "int4", "group")};
   plan.kept_dense = {"model.layers.1.mlp.down_proj"};
   auto text = FindExporter("compressed-tensors")->ConfigJson(Config(), plan);
   ASSERT_TRUE(text.ok()) << text.status();
@@ -54,7 +54,7 @@ TEST(ConfigJson, AnOldSectionIsReplacedAndEverythingElseStaysInOrder) {
 
 TEST(Dense, CannotSayThatInputsAreRounded) {
   Plan plan;
-  plan.quantized = {Linear("model.layers.0.mlp.up_proj", "int8", "channel")};
+  plan.quantized = {PlanFor("model.layers.0.mlp.up_proj", "int8", "channel")};
   EXPECT_TRUE(FindExporter("dense")->ConfigJson(Config(), plan).ok());
   plan.quantized[0].activations = ActivationScheme{"int8", "token", true};
   EXPECT_EQ(ReasonOf(FindExporter("dense")->ConfigJson(Config(), plan).status()),
