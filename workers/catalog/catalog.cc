@@ -47,10 +47,11 @@ const std::vector<MethodRow>& Methods() {
                                "tenfold while the factorization fails, which the report then says"},
                    {.name = "scale",
                     .type = OptionType::kChoice,
-                    .default_value = "minmax",
-                    .choices = {"minmax", "mse", "importance"},
-                    .meaning = "scales: of the range of the weights; the best of 80 shrunken "
-                               "ranges by squared error; the same weighted by mean squared input"},
+                    .default_value = "importance",
+                    .choices = {"importance", "mse", "minmax"},
+                    .meaning = "scales: the best of 80 shrunken ranges of the weights by squared "
+                               "error weighted by mean squared input; the same not weighted; the "
+                               "range itself, as llm-compressor does"},
                    {.name = "sequential",
                     .type = OptionType::kBool,
                     .default_value = "true",
