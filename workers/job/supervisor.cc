@@ -21,6 +21,7 @@ Supervisor::Supervisor(const EngineHooks& hooks, uint64_t memory_limit_bytes,
       parent_(parent),
       clock_(Clock::Real()),
       plan_(clock_) {
+  ReturnWhatIsFreed();
   if (memory_limit_bytes == 0) return;
   const uint64_t held = AnonymousBytes();
   const uint64_t left = memory_limit_bytes > held ? memory_limit_bytes - held : 1;

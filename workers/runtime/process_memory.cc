@@ -1,5 +1,7 @@
 #include "workers/runtime/process_memory.h"
 
+#include <malloc.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -23,6 +25,8 @@ uint64_t StatusLine(std::string_view key) {
 uint64_t ResidentBytes() { return StatusLine("VmRSS:"); }
 uint64_t AnonymousBytes() { return StatusLine("RssAnon:"); }
 uint64_t PeakResidentBytes() { return StatusLine("VmHWM:"); }
+
+void ReturnWhatIsFreed() { ::mallopt(M_MMAP_THRESHOLD, 4 << 20); }
 
 void ResetPeak() {
   std::ofstream file("/proc/self/clear_refs");
