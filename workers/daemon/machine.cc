@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "workers/daemon/child_process.h"
-#include "workers/daemon/host_memory.h"
+#include "base/host_memory.h"
 
 namespace swage {
 namespace {

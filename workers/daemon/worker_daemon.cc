@@ -16,7 +16,7 @@
 #include "workers/daemon/attempt.h"
 #include "workers/daemon/background.h"
 #include "workers/daemon/devices.h"
-#include "workers/daemon/host_memory.h"
+#include "base/host_memory.h"
 #include "workers/daemon/lease.h"
 #include "workers/daemon/machine.h"
 #include "workers/daemon/run_set.h"

@@ -1,15 +1,16 @@
 #include "workers/runtime/block_stream.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <numeric>
-#include <string_view>
 #include <utility>
+
+#include "base/host_memory.h"
 
 namespace swage {
 namespace {
 
 constexpr uint64_t kPieceBytes = 8 << 20;  // asked for at a time, so that an end is seen soon
+constexpr uint64_t kSpareBytes = 32 << 20;  // of the available memory, left to whatever else comes
 
 std::vector<int64_t> AllLayers(const Model& model) {
   std::vector<int64_t> layers(model.config().layers);
@@ -18,11 +19,6 @@ std::vector<int64_t> AllLayers(const Model& model) {
 }
 
 }  // namespace
-
-bool PrefetchWanted() {
-  const char* value = std::getenv("SWAGE_PREFETCH");
-  return value == nullptr || std::string_view(value) != "0";
-}
 
 BlockStream::BlockStream(const Model& model, std::vector<int64_t> order)
     : model_(model), order_(order.empty() ? AllLayers(model) : std::move(order)) {}
@@ -65,12 +61,16 @@ void BlockStream::FetchAfter(int64_t layer) {
   for (const std::string& name : model_.BlockTensors(*(at + 1))) {
     if (const TensorInfo* info = model_.tensors().Info(name)) bytes += static_cast<int64_t>(info->bytes());
   }
+  const uint64_t available = ReadHostMemory().available;
+  if (available <= kSpareBytes) return;
+  bytes = std::min(bytes, static_cast<int64_t>(available - kSpareBytes));
   StatusOr<MemoryReservation> room = HostMemory().Reserve(bytes, "the next block");
   if (!room.ok()) return;  // then it is read when it is needed
   ahead_ = std::move(room).value();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     wanted_ = *(at + 1);
+    most_ = static_cast<uint64_t>(bytes);
   }
   changed_.notify_all();
   if (!thread_.joinable()) thread_ = std::thread(&BlockStream::Run, this);
@@ -82,25 +82,28 @@ void BlockStream::Run() {
     changed_.wait(lock, [&] { return ending_ || wanted_ >= 0; });
     if (ending_) return;
     const int64_t layer = std::exchange(wanted_, -1);
+    const uint64_t most = most_;
     fetching_ = true;
     lock.unlock();
-    Fetch(layer);
+    Fetch(layer, most);
     lock.lock();
     fetching_ = false;
     changed_.notify_all();
   }
 }
 
-void BlockStream::Fetch(int64_t layer) {
+void BlockStream::Fetch(int64_t layer, uint64_t most) {
   for (const std::string& name : model_.BlockTensors(layer)) {
     const TensorInfo* info = model_.tensors().Info(name);
     if (info == nullptr) continue;
-    for (uint64_t at = 0; at < info->bytes(); at += kPieceBytes) {
+    for (uint64_t at = 0; at < info->bytes() && most > 0; at += kPieceBytes) {
       {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (ending_ || wanted_ >= 0) return;  // the reader is already further
       }
-      model_.tensors().WillNeed(name, at, std::min(kPieceBytes, info->bytes() - at));
+      const uint64_t size = std::min({kPieceBytes, info->bytes() - at, most});
+      model_.tensors().WillNeed(name, at, size);
+      most -= size;
     }
   }
 }

@@ -1,15 +1,14 @@
 // The order in which a model's blocks pass through memory, in one place for every pass (scores,
 // statistics, compression): while block i is computed with, the pages of the next one in the order
 // are fetched by a thread of this stream, and those of the one before are dropped. At most one block
-// is fetched ahead, and only where the memory limit has room for it.
+// is fetched ahead, and of it only what the memory of the machine or control group has room for (else
+// what is fetched would be gone before it is read), within the limit of HostMemory.
 //
 //   BlockStream stream(model);  // all blocks in order; or those still to be done
 //   for (int64_t layer : ...) {
 //     SWAGE_ASSIGN_OR_RETURN(Block block, stream.Load(ops, layer, compute));  // whole, or
 //     stream.Enter(layer);                                                    // read by the caller
 //   }
-//
-// SWAGE_PREFETCH=0 in the environment: nothing is fetched ahead (to measure, or to spare a disk).
 #pragma once
 
 #include <condition_variable>
@@ -48,7 +47,7 @@ class BlockStream {
  private:
   void FetchAfter(int64_t layer);
   void Run();
-  void Fetch(int64_t layer);
+  void Fetch(int64_t layer, uint64_t most);
 
   const Model& model_;
   const std::vector<int64_t> order_;
@@ -58,13 +57,11 @@ class BlockStream {
   std::mutex mutex_;
   std::condition_variable changed_;
   int64_t wanted_ = -1;    // guarded; the layer to fetch, -1: none
+  uint64_t most_ = 0;      // guarded; bytes of it
   bool fetching_ = false;  // guarded
   bool ending_ = false;    // guarded
   std::thread thread_;     // of the first fetch; none where nothing is fetched ahead
 };
-
-// What SWAGE_PREFETCH says.
-bool PrefetchWanted();
 
 // What LoadBlock gives: bytes of the largest block as it is computed with.
 int64_t LargestBlockBytes(const Model& model, Compute compute);

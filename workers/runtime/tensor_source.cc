@@ -1,6 +1,7 @@
 #include "workers/runtime/tensor_source.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <set>
 
@@ -162,11 +163,21 @@ Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count,
   return absl::OkStatus();
 }
 
+bool PrefetchWanted() {
+  const char* value = std::getenv("SWAGE_PREFETCH");
+  return value == nullptr || std::string_view(value) != "0";
+}
+
 Status ReadF32Once(Ops* ops, const TensorSource& source, const TensorView& tensor, int64_t begin,
                    int64_t count, float* out) {
   const uint64_t width = DTypeBytes(tensor.info->dtype);
+  const bool ahead = PrefetchWanted();
   for (int64_t done = 0; done < count; done += kOnceElements) {
     const int64_t now = std::min(kOnceElements, count - done);
+    if (const int64_t next = std::min(kOnceElements, count - done - now); ahead && next > 0) {
+      source.WillNeed(tensor.info->name, static_cast<uint64_t>(begin + done + now) * width,
+                      static_cast<uint64_t>(next) * width);
+    }
     SWAGE_RETURN_IF_ERROR(ReadF32(ops, tensor, begin + done, now, out + done));
     source.ReadBehind(tensor.info->name, static_cast<uint64_t>(begin + done + now) * width);
   }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/env.h"
-#include "workers/daemon/host_memory.h"
+#include "base/host_memory.h"
 
 namespace swage {
 namespace {

@@ -9,12 +9,12 @@
 
 namespace swage {
 
-struct HostMemory {
+struct MachineMemory {
   uint64_t total = 0;
   uint64_t available = 0;  // without pushing others out: free, or cache that can be dropped
 };
 // `root` stands before /proc and /sys. Zeros where nothing can be read.
-HostMemory ReadHostMemory(const std::string& root = "");
+MachineMemory ReadHostMemory(const std::string& root = "");
 // What a process holds and the kernel cannot drop. 0 when it is gone.
 uint64_t AnonymousBytesOf(pid_t pid);
 

@@ -1,4 +1,4 @@
-#include "workers/daemon/host_memory.h"
+#include "base/host_memory.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -33,7 +33,7 @@ struct GroupFiles {
   std::string_view limit, used, droppable;  // the last a key of memory.stat
 };
 
-void TakeGroup(const std::string& folder, const GroupFiles& files, HostMemory* memory) {
+void TakeGroup(const std::string& folder, const GroupFiles& files, MachineMemory* memory) {
   const uint64_t limit = LimitIn(Cat(folder, "/", files.limit));
   if (limit == 0) return;
   const uint64_t used = LimitIn(Cat(folder, "/", files.used));
@@ -45,8 +45,8 @@ void TakeGroup(const std::string& folder, const GroupFiles& files, HostMemory* m
 
 }  // namespace
 
-HostMemory ReadHostMemory(const std::string& root) {
-  HostMemory memory;
+MachineMemory ReadHostMemory(const std::string& root) {
+  MachineMemory memory;
   memory.total = NumberOf(root + "/proc/meminfo", "MemTotal") * 1024;
   memory.available = NumberOf(root + "/proc/meminfo", "MemAvailable") * 1024;
   std::ifstream groups(root + "/proc/self/cgroup");
