@@ -112,7 +112,7 @@ class HostMemoryTest : public ::testing::Test {
     ASSERT_TRUE(Env::Posix()->CreateDirs(DirName(file)).ok());
     ASSERT_TRUE(WriteFileAtomic(Env::Posix(), file, text).ok());
   }
-  HostMemory Read() { return ReadHostMemory(dir_.path()); }
+  MachineMemory Read() { return ReadHostMemory(dir_.path()); }
   TempDir dir_;
 };
 
