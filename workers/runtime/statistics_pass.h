@@ -8,7 +8,11 @@
 //   StatisticsPass pass(ops, *model, {.hessians = true});
 //   SWAGE_RETURN_IF_ERROR(pass.Run(windows, hooks, [&](BlockStatistics block) { ... }));
 //
-// Sums are merged in a fixed tree over the micro-batches: the same bytes within a numerics class.
+// Sums are merged in a fixed tree over the micro-batches: the same bytes within a numerics class. With `exact` (the
+// recipe's `reduction: exact`) they are merged along the tree of chunk_tree.h: the same bytes also for any number of
+// processes that share the windows, each of which then hears all totals:
+//
+//   StatisticsPass pass(ops, *model, {.hessians = true, .exact = true, .reducer = reducer.get()});
 #pragma once
 
 #include <functional>
@@ -20,6 +24,8 @@
 #include "workers/runtime/score.h"
 
 namespace swage {
+
+class Reducer;
 
 struct InputStatistics {
   std::vector<std::string> readers;  // full names of the linears that read it, in their order
@@ -42,17 +48,20 @@ struct StatisticsOptions {
   bool hessians = false;
   Compute compute = Compute::kF32;
   bool columns = true;  // of inputs, keys and values; else only their rows are counted
+  bool exact = false;      // see above
+  Reducer* reducer = nullptr;  // the others that share the windows, with `exact`; null: none. Not owned
 };
 
 class StatisticsPass {
  public:
   StatisticsPass(Ops* ops, const Model& model, const StatisticsOptions& options)
       : ops_(ops), model_(model), options_(options) {}
-  // Errors: of the model's reading, of `hooks.check`, of `sink`.
+  // With a reducer each member computes its chunks of the windows. Errors: of the model's reading, of `hooks.check`, of
+  // `sink`, of the reducer.
   Status Run(const WindowSet& windows, const RunHooks& hooks,
              const std::function<Status(BlockStatistics)>& sink);
   // Bytes that are needed beside one block and its working memory, to be admitted before a run.
-  static int64_t PeakBytes(const ModelConfig& config, const WindowSet& windows, bool hessians);
+  static int64_t PeakBytes(const ModelConfig& config, const WindowSet& windows, bool hessians, bool exact = false);
 
  private:
   Ops* const ops_;
@@ -63,7 +72,7 @@ class StatisticsPass {
 // The name of a pass's result: equal for everything that would give the same bytes. `steps`: digest of
 // the recipe's steps that changed the model before, "" = none (DESIGN 6).
 Digest StatisticsKey(const Digest& model, const Digest& data, const WindowSet& windows,
-                     const std::string& numerics_class, const std::string& steps, bool hessians);
+                     const std::string& numerics_class, const std::string& steps, bool hessians, bool exact = false);
 
 // One safetensors file; what is read back is equal to what was written, bit for bit. Layout:
 // docs/formats/statistics.md. Errors of reading: those of the safetensors parser, STATISTICS_MALFORMED,
