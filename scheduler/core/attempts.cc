@@ -58,7 +58,7 @@ bool Core::HandleReport(const WorkerReport& report, Now now) {
   worker.reported.clear();
   for (const SlotReport& slot : report.slots) {
     worker.reported.push_back({JobKey(slot.tenant, slot.job), slot.token, slot.outcome.has_value(),
-                               slot.started, slot.stopping});
+                               slot.started, slot.stopping, slot.gathered});
     HandleSlot(&worker, slot, now);
   }
   NoteMissing(&worker, now);
@@ -94,6 +94,10 @@ void Core::HandleSlot(Worker* worker, const SlotReport& slot, Now now) {
     member.ready = true;
     NoteReady(job, now);
   }
+  // Only here, behind the comparison of tokens: `members` is emptied with every assignment, so that what was said
+  // under another epoch is neither kept nor passed on. A member that began anew may speak anew until all have spoken;
+  // after that it finds its own word changed, and fails the attempt.
+  if (job->record.started && !slot.rendezvous.empty() && !HasMet(*job)) member.rendezvous = slot.rendezvous;
   const bool first = job->record.members[0].worker == worker->id;
   if (IsDigest(slot.checkpoint) && job->record.checkpoint != slot.checkpoint) {
     job->record.checkpoint = slot.checkpoint;
@@ -118,6 +122,23 @@ void Core::NoteReady(Job* job, Now now) {
   job->started_mono = now.mono_nanos;
   gangs_waiting_.erase(JobKey(job->record.job.tenant, job->record.job.id));
   Dirty(*job);
+}
+
+// All members have said how they are reached. Not part of the record: a new leader hears it again with the next reports.
+bool Core::HasMet(const Job& job) {
+  return job.record.members.size() > 1 && job.members.size() == job.record.members.size() &&
+         std::all_of(job.members.begin(), job.members.end(),
+                     [](const auto& m) { return !m.second.rendezvous.empty(); });
+}
+
+void Core::PassOn(const Job& job, const Worker& to, AssignmentOrder* order) const {
+  if (!HasMet(job)) return;
+  const bool has = std::any_of(to.reported.begin(), to.reported.end(), [&](const Reported& r) {
+    return r.token == job.record.token && r.gathered;
+  });
+  if (has) return;
+  for (const MemberRecord& member : job.record.members)
+    order->rendezvous.push_back(job.members.at(member.worker).rendezvous);
 }
 
 void Core::NoteProgress(Job* job, const ProgressRecord& progress, Now now) {
@@ -503,8 +524,8 @@ std::vector<DesiredSlot> Core::Desired(const std::string& worker_id) const {
   auto it = workers_.find(worker_id);
   if (it == workers_.end()) return slots;
   for (const std::string& key : it->second.jobs) {
-    const JobRecord& record = jobs_.at(key).record;
-    slots.push_back({record.token, record.started, false});
+    const Job& job = jobs_.at(key);
+    slots.push_back({job.record.token, job.record.started, false, HasMet(job)});
   }
   for (const Releasing& entry : it->second.releasing) {
     if (entry.stop_by_mono != 0) slots.push_back({entry.token, false, true});
@@ -522,6 +543,7 @@ bool Core::NeedsAnswer(const std::string& worker_id) const {
     if (job != jobs_.end() && job->second.record.token == reported.token) {
       if (job->second.record.members.size() > 1 && job->second.record.started != reported.started)
         return true;
+      if (!reported.gathered && !reported.ended && HasMet(job->second)) return true;
       ++wanted;
       continue;
     }
@@ -553,6 +575,7 @@ std::vector<AssignmentOrder> Core::Answer(const std::string& worker_id) {
     order.attempt = static_cast<int>(record.epoch);
     order.world = static_cast<int>(record.members.size());
     order.started = record.started;
+    PassOn(job, it->second, &order);
     for (size_t rank = 0; rank < record.members.size(); ++rank) {
       const MemberRecord& member = record.members[rank];
       const Worker& peer = workers_.at(member.worker);

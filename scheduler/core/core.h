@@ -74,6 +74,8 @@ struct SlotReport {
   bool started = false;          // it was told that all members of its gang are there
   bool stopping = false;         // it was told to stop, and is writing its checkpoint
   std::string checkpoint = {};   // artifact with the newest one, "" = none
+  std::string rendezvous = {};   // what its gang's other members need to reach it; "" = not yet
+  bool gathered = false;         // it has those of all members
 };
 
 struct WorkerReport {  // the whole truth about one worker
@@ -100,6 +102,8 @@ struct AssignmentOrder {
   int rank = 0, world = 1;
   bool started = true;             // false: be ready, and wait for the others
   std::vector<std::string> peers;  // addresses by rank, for a gang
+  // What the members said under this very token, by rank; empty until all have, and for one that has it.
+  std::vector<std::string> rendezvous = {};
 };
 
 // The worker still has it and shall end it, with so long to write a checkpoint.
@@ -114,6 +118,7 @@ struct StopOrder {
 struct DesiredSlot {
   JobToken token;
   bool started = false, stop = false;
+  bool met = false;  // all members of its gang have said how they are reached
   bool operator==(const DesiredSlot&) const = default;
 };
 
@@ -273,6 +278,7 @@ class Core {
     std::optional<uint64_t> delivered;  // the call whose answer last listed the assignment
     int unseen = 0;                     // reports since then that did not list it
     bool ready = false;                 // listed it
+    std::string rendezvous = {};        // said under this assignment's token; fixed once all have said theirs
   };
   struct Job {
     JobRecord record;
@@ -309,7 +315,7 @@ class Core {
   struct Reported {
     std::string job_key;
     JobToken token;
-    bool ended = false, started = false, stopping = false;
+    bool ended = false, started = false, stopping = false, gathered = false;
   };
   struct Room {
     int slots = 0;
@@ -419,6 +425,8 @@ class Core {
   void LoseWorker(Worker* worker, Reason reason, const std::string& boot_id_kept, Now now);
   void NoteMissing(Worker* worker, Now now);
   void NoteReady(Job* job, Now now);
+  static bool HasMet(const Job& job);
+  void PassOn(const Job& job, const Worker& to, AssignmentOrder* order) const;
   void Finish(Job* job, const std::string& artifact, Now now);
   void EndPublish(Job* job, Reason reason, const std::string& said, Now now);
   PublishOrder PublishOrderOf(const Job& job) const;

@@ -66,6 +66,8 @@ SlotReport Of(const v1::SlotReport& slot) {
   out.started = slot.started();
   out.stopping = slot.stopping();
   out.checkpoint = Cut(slot.checkpoint(), 65);
+  out.rendezvous = slot.rendezvous();
+  out.gathered = slot.gathered();
   return out;
 }
 
@@ -97,7 +99,10 @@ StatusOr<WorkerReport> FromProto(const v1::SynchronizeRequest& request) {
          Cut(device.numerics_class(), limits::kStatusMessageBytes), device.total_bytes(),
          Cut(device.problem(), limits::kStatusMessageBytes)});
   }
-  for (const auto& slot : request.slots()) report.slots.push_back(Of(slot));
+  for (const auto& slot : request.slots()) {
+    if (slot.rendezvous().size() > limits::kRendezvousBytes) return BadReport("a rendezvous is too long");
+    report.slots.push_back(Of(slot));
+  }
   for (const auto& method : request.methods())
     report.methods.push_back(Cut(method, limits::kStageBytes));
   for (const auto& feature : request.features())
@@ -127,6 +132,7 @@ void ToProto(const SyncAnswer& answer, v1::SynchronizeResponse* response) {
     out->set_world(order.world);
     out->set_started(order.started);
     for (const std::string& peer : order.peers) out->add_peers(peer);
+    for (const std::string& said : order.rendezvous) out->add_rendezvous(said);
   }
   for (const StopOrder& stop : answer.stops) {
     v1::Assignment* out = response->add_assignments();

@@ -13,6 +13,11 @@ constexpr int64_t kLongRun = 30 * kSecond;  // such jobs write a checkpoint afte
 
 JobToken Of(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; }
 
+// What a member says to the others of its gang: enough to see where it came from.
+std::string RendezvousOf(const AttemptToken& token, size_t rank) {
+  return Cat(token.incarnation, " ", token.epoch, " ", token.random, " ", rank);
+}
+
 }  // namespace
 
 const JobSpec& SimWorker::SpecOf(const Assignment& assignment) const {
@@ -57,8 +62,23 @@ void SimWorker::Compute(const AttemptToken& token) {
   run.computing = true;
   around_.checker->Computes(shape_.id, JobKey(run.assignment.tenant, run.assignment.job),
                             Of(token));
+  if (run.assignment.world > 1) {  // its members find each other first
+    table_->Rendezvous(token, RendezvousOf(token, static_cast<size_t>(run.assignment.rank)));
+    return News();
+  }
   const JobSpec& spec = SpecOf(run.assignment);
   Later(spec.run_nanos / spec.steps, [this, token] { Work(token); });
+}
+
+void SimWorker::Meet(const Assignment& gathered) {
+  if (!runs_.contains(gathered.token)) return;
+  for (size_t rank = 0; rank < gathered.rendezvous.size(); ++rank) {
+    if (gathered.rendezvous[rank] == RendezvousOf(gathered.token, rank)) continue;
+    around_.world->Fail("G11", Cat(shape_.id, " hears of ", gathered.job, "'s member ", rank,
+                                   " what was said under another token"));
+  }
+  const JobSpec& spec = SpecOf(gathered);
+  Later(spec.run_nanos / spec.steps, [this, token = gathered.token] { Work(token); });
 }
 
 void SimWorker::Work(const AttemptToken& token) {

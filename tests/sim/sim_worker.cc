@@ -25,6 +25,7 @@ Assignment Of(const AssignmentOrder& order) {
   a.world = order.world;
   a.started = order.started;
   a.peers = order.peers;
+  a.rendezvous = order.rendezvous;
   return a;
 }
 
@@ -135,6 +136,8 @@ WorkerReport SimWorker::Report() const {
     out.started = slot.assignment.started;
     out.stopping = slot.winding_down;
     out.checkpoint = slot.checkpoint;
+    out.rendezvous = slot.rendezvous;
+    out.gathered = !slot.assignment.rendezvous.empty();
     if (slot.state == SlotState::kReporting)
       out.outcome = OutcomeReport{slot.outcome.manifest_digest, slot.outcome.reason, "",
                                   slot.outcome.device};
@@ -227,6 +230,7 @@ void SimWorker::Execute(const SlotTable::Actions& actions) {
   for (const SlotTable::WindDown& order : actions.wind_down) WindDown(order);
   for (const Assignment& assignment : actions.start) Begin(assignment);
   for (const Assignment& assignment : actions.go) Compute(assignment.token);
+  for (const Assignment& assignment : actions.met) Meet(assignment);
   if (!actions.start.empty() || !actions.stop.empty()) News();
 }
 

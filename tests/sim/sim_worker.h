@@ -68,6 +68,7 @@ class SimWorker {
   void WindDown(const SlotTable::WindDown& order);
   void Begin(const Assignment& assignment);
   void Compute(const AttemptToken& token);
+  void Meet(const Assignment& gathered);
   void Work(const AttemptToken& token);
   void Done(const AttemptToken& token);
   void End(const AttemptToken& token, const SlotOutcome& outcome);

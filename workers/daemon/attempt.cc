@@ -64,6 +64,12 @@ void Attempt::Go(const Assignment& complete) {
   Wake();
 }
 
+void Attempt::Met(const Assignment& gathered) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  control_.rendezvous = gathered.rendezvous;
+  Wake();
+}
+
 Attempt::Control Attempt::control() {
   std::lock_guard<std::mutex> lock(mutex_);
   return control_;

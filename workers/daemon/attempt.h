@@ -36,6 +36,7 @@ struct AttemptContext {  // what all attempts of a worker share
   std::function<std::string(const Assignment&)> refusal;  // "" = there is room; may take a while
   std::function<void(const AttemptToken&, const SlotProgress&)> progress;
   std::function<void(const AttemptToken&, const std::string& artifact)> checkpointed;
+  std::function<void(const AttemptToken&, const std::string& said)> rendezvous;  // how its gang's others reach it
   std::function<bool(const AttemptToken&)> may_commit;  // the lease holds and the attempt is still wanted
 };
 
@@ -48,6 +49,7 @@ class Attempt {
   // With a checkpoint of the block under way; after `grace_ms` the child is killed. The outcome's reason is `reason`.
   void WindDown(const std::string& reason, int64_t grace_ms);
   void Go(const Assignment& complete);  // the gang is
+  void Met(const Assignment& gathered);  // its members have all said how they are reached
   const AttemptToken& token() const { return assignment_.token; }
   const Assignment& assignment() const { return assignment_; }
   pid_t child_pid() const { return child_pid_.load(); }  // -1: none runs
@@ -57,12 +59,12 @@ class Attempt {
     bool stop = false, wind_down = false, go = false;
     std::string reason;
     int64_t grace_ms = 0;
-    std::vector<std::string> peers;
+    std::vector<std::string> peers, rendezvous;
   };
   // Of the whole job's work, what has been done when the child starts, when it ends, and when all is uploaded.
   static constexpr double kStaged = 0.02, kComputed = 0.95, kUploaded = 0.99;
-  struct Deadline {  // of a child that was asked to end
-    bool stop_said = false, wind_down_said = false;
+  struct Deadline {  // what a child was told, and when it must have ended
+    bool stop_said = false, wind_down_said = false, met_said = false;
     int64_t kill_at = INT64_MAX;
   };
   SlotOutcome Work();

@@ -60,6 +60,9 @@ void Attempt::SayControl(ChildProcess* child, Deadline* deadline) {
     deadline->kill_at = mono + std::max<int64_t>(0, now.grace_ms) * kNanosPerMilli;
     (void)child->Send(R"({"stop":true})");
   }
+  if (!now.rendezvous.empty() && !std::exchange(deadline->met_said, true)) {
+    (void)child->Send(EncodeGathered(now.rendezvous));
+  }
 }
 
 // False: it does not speak as it should, and was ended.
@@ -73,6 +76,9 @@ bool Attempt::Hear(ChildProcess* child, const std::string& line, bool* done, Slo
   switch (message->kind) {
     case ChildMessage::Kind::kProgress:
       NoteProgress(message->progress);
+      break;
+    case ChildMessage::Kind::kRendezvous:
+      context_.rendezvous(assignment_.token, message->rendezvous);
       break;
     case ChildMessage::Kind::kDone:
       *done = true;

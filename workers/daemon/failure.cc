@@ -20,6 +20,8 @@ std::string_view ReasonFor(const Status& status, FailedIn where) {
   const auto known = std::find(kSchedulersWords.begin(), kSchedulersWords.end(), reason);
   if (known != kSchedulersWords.end()) return *known;
   if (reason == "DISK_FULL") return "STORE_FULL";
+  // What a member sees of another one's end: of the gang's members the first to fail says why.
+  if (reason == "PEER_LOST" || reason == "COLLECTIVE_TIMEOUT" || reason == "RENDEZVOUS_MISMATCH") return "GANG_MEMBER_LOST";
   if (reason == "STOPPED") return "CHILD_KILLED";  // by a SIGTERM that was not ours
   switch (status.code()) {
     case StatusCode::kNotFound:

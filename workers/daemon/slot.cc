@@ -13,6 +13,10 @@ uint64_t BytesOn(const Assignment& assignment, const std::string& device) {
   return bytes;
 }
 
+bool HasAll(const Assignment& assignment) {
+  return assignment.world > 1 && assignment.rendezvous.size() == static_cast<size_t>(assignment.world);
+}
+
 // Not wanted any more (`listed` null), or asked to stop.
 void StopOne(const AttemptToken& token, const Assignment* listed, Slot* slot, SlotTable::Actions* actions) {
   if (listed == nullptr) {
@@ -40,6 +44,11 @@ SlotTable::Actions SlotTable::Converge(const std::vector<Assignment>& desired) {
         slot.assignment.peers = listed->peers;
         if (slot.state == SlotState::kRunning) actions.go.push_back(slot.assignment);
       }
+      // Only once its own process has spoken: one that begins anew under the same token must hear it too.
+      if (!slot.rendezvous.empty() && slot.assignment.rendezvous.empty() && HasAll(*listed)) {
+        slot.assignment.rendezvous = listed->rendezvous;
+        if (slot.state == SlotState::kRunning) actions.met.push_back(slot.assignment);
+      }
       ++it;
       continue;
     }
@@ -54,7 +63,8 @@ SlotTable::Actions SlotTable::Converge(const std::vector<Assignment>& desired) {
   }
   for (const Assignment& assignment : desired) {
     if (assignment.stop || draining_) continue;
-    by_token_.try_emplace(assignment.token, Slot{assignment});
+    const auto [slot, added] = by_token_.try_emplace(assignment.token, Slot{assignment});
+    if (added) slot->second.assignment.rendezvous.clear();  // its process has not heard it yet
   }
   StartWaiting(&actions);
   return actions;
@@ -68,6 +78,11 @@ void SlotTable::Progress(const AttemptToken& token, const SlotProgress& progress
 void SlotTable::Checkpointed(const AttemptToken& token, const std::string& artifact) {
   const auto it = by_token_.find(token);
   if (it != by_token_.end()) it->second.checkpoint = artifact;
+}
+
+void SlotTable::Rendezvous(const AttemptToken& token, const std::string& said) {
+  const auto it = by_token_.find(token);
+  if (it != by_token_.end() && it->second.rendezvous.empty()) it->second.rendezvous = said;
 }
 
 SlotTable::Actions SlotTable::Finished(const AttemptToken& token, const SlotOutcome& outcome) {

@@ -6,7 +6,8 @@
 //          \              \-> reporting -> gone  (asked to stop, in its own time: it tells of its checkpoint)
 //
 // A gang's member takes its slot and is listed at once, which is what the scheduler takes for "ready"; it starts (stages
-// its inputs) but computes only when the scheduler has said that all are there (Actions::go).
+// its inputs) but computes only when the scheduler has said that all are there (Actions::go). Then each member says how it
+// is reached (Rendezvous), and is told it of all members under the same token (Actions::met).
 #pragma once
 
 #include <compare>
@@ -43,6 +44,7 @@ struct Assignment {  // swage.v1.Assignment
   int rank = 0, world = 1;
   bool started = true;                   // all members of the gang are there
   std::vector<std::string> peers = {};   // addresses by rank
+  std::vector<std::string> rendezvous = {};  // what all members said, by rank; empty: not all have yet
 };
 
 struct SlotProgress {
@@ -66,6 +68,7 @@ struct Slot {
   SlotOutcome outcome = {};     // of kReporting
   std::string checkpoint = {};  // artifact with the newest one
   bool winding_down = false;    // of kStopping: it was given time
+  std::string rendezvous = {};  // what its gang's other members need to reach it
 };
 
 class SlotTable {
@@ -86,11 +89,13 @@ class SlotTable {
     std::vector<AttemptToken> stop;     // at once
     std::vector<WindDown> wind_down;    // after what it is at, within the time given
     std::vector<Assignment> go;         // gangs that are complete
+    std::vector<Assignment> met;        // whose members have all said how they are reached: `rendezvous` is filled
     std::vector<Assignment> accepted;   // succeeded, and the scheduler knows: their scratch folders can go
   };
   Actions Converge(const std::vector<Assignment>& desired);  // the scheduler's answer: the whole desired state
   void Progress(const AttemptToken& token, const SlotProgress& progress);
   void Checkpointed(const AttemptToken& token, const std::string& artifact);
+  void Rendezvous(const AttemptToken& token, const std::string& said);  // by the attempt's own process, once
   Actions Finished(const AttemptToken& token, const SlotOutcome& outcome);  // the attempt's thread has ended
   Actions Fence();  // the lease is over: everything stops, nothing of it is reported as an outcome
   Actions Drain();  // what has not started never will

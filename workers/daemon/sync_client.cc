@@ -27,6 +27,8 @@ void Fill(const Slot& slot, v1::SlotReport* out) {
   out->set_started(slot.assignment.started);
   out->set_stopping(slot.state == SlotState::kStopping && slot.winding_down);
   out->set_checkpoint(slot.checkpoint);
+  out->set_rendezvous(slot.rendezvous);
+  out->set_gathered(!slot.assignment.rendezvous.empty());
   if (slot.state != SlotState::kReporting) return;
   v1::SlotOutcome* outcome = out->mutable_outcome();
   outcome->set_manifest_digest(slot.outcome.manifest_digest);
@@ -78,6 +80,7 @@ Assignment FromProto(const v1::Assignment& in) {
   out.world = std::max(1, in.world());
   out.started = in.started() || out.world == 1;
   out.peers.assign(in.peers().begin(), in.peers().end());
+  out.rendezvous.assign(in.rendezvous().begin(), in.rendezvous().end());
   return out;
 }
 

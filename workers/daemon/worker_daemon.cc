@@ -113,6 +113,11 @@ class WorkerDaemonImpl : public WorkerDaemon {
     context_.refusal = [this](const Assignment& assignment) { return Refusal(assignment); };
     context_.progress = [this](const AttemptToken& token, const SlotProgress& progress) { OnProgress(token, progress); };
     context_.checkpointed = [this](const AttemptToken& token, const std::string& id) { OnCheckpoint(token, id); };
+    context_.rendezvous = [this](const AttemptToken& token, const std::string& said) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      table_.Rendezvous(token, said);
+      News(/*urgent=*/true);
+    };
     context_.may_commit = [this](const AttemptToken& token) {
       std::lock_guard<std::mutex> lock(mutex_);
       return lease_.held(options_.clock->MonotonicNanos()) && table_.MayCommit(token);
@@ -222,6 +227,9 @@ class WorkerDaemonImpl : public WorkerDaemon {
     for (const Assignment& complete : actions.go) {
       find(complete.token, [&](Attempt* attempt) { attempt->Go(complete); });
     }
+    for (const Assignment& gathered : actions.met) {
+      find(gathered.token, [&](Attempt* attempt) { attempt->Met(gathered); });
+    }
     for (const Assignment& assignment : actions.accepted) {
       RemoveScratch(env_, ScratchOf(context_.scratch_dir, assignment));
       if (!assignment.checkpoint.empty()) DeleteCheckpoint({assignment.tenant, assignment.checkpoint});
@@ -229,7 +237,8 @@ class WorkerDaemonImpl : public WorkerDaemon {
     for (const Assignment& assignment : actions.start) {
       runs_.Start(std::make_unique<Attempt>(context_, assignment), [this](Attempt* attempt) { RunAttempt(attempt); });
     }
-    if (!actions.start.empty() || !actions.stop.empty() || !actions.wind_down.empty() || !actions.go.empty()) {
+    if (!actions.start.empty() || !actions.stop.empty() || !actions.wind_down.empty() || !actions.go.empty() ||
+        !actions.met.empty()) {
       News(/*urgent=*/true);
     }
     changed_.notify_all();
@@ -262,6 +271,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
     report_.draining = table_.draining();
     report_.devices = board_.Report(board_.lowered() ? MemoryForJobs() : UINT64_MAX);
     report_.features = board_.Features();
+    for (const std::string& feature : EngineFeatures()) report_.features.push_back(feature);
     report_.cached_models = cache_->Models(limits::kWorkerCachedModels);
     ++report_.sequence;
   }

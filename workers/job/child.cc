@@ -6,11 +6,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/env.h"
 #include "base/limits.h"
@@ -72,6 +75,9 @@ int Fail(const Status& status) {
 
 struct Signals {
   std::atomic<bool> cancelled{false}, finished{false};
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<StatusOr<std::vector<std::string>>> gathered;  // what the gang's members said
 };
 
 // Also set by SIGTERM: a supervisor that stops the worker may send it to all processes of its group.
@@ -86,11 +92,37 @@ void Watch(LineReader reader, std::shared_ptr<Signals> signals) {
   while (reader.Next(&line)) {
     if (line.find("\"cancel\"") != std::string::npos) signals->cancelled.store(true);
     if (line.find("\"stop\"") != std::string::npos) stopping.store(true);
+    if (line.find("\"gathered\"") == std::string::npos) continue;
+    std::lock_guard<std::mutex> lock(signals->mutex);
+    signals->gathered = DecodeGathered(line);
+    signals->changed.notify_all();
   }
   if (!signals->finished.load()) _exit(kExitOrphan);
 }
 
-StatusOr<std::string> RunJob(const ChildRun& run, const std::atomic<bool>& cancelled) {
+// Says how this member of a gang is reached, and waits until the scheduler has heard it of all. The wait is cut into
+// pieces because SIGTERM wakes nobody.
+StatusOr<std::vector<std::string>> Meet(const std::string& mine, Signals* signals) {
+  ChildMessage message;
+  message.kind = ChildMessage::Kind::kRendezvous;
+  message.rendezvous = mine;
+  Send(message);
+  constexpr int kPieceMs = 200;
+  std::unique_lock<std::mutex> lock(signals->mutex);
+  for (int waited = 0; waited < limits::kCollectiveMs; waited += kPieceMs) {
+    if (signals->changed.wait_for(lock, std::chrono::milliseconds(kPieceMs),
+                                  [&] { return signals->gathered.has_value(); })) {
+      return *signals->gathered;
+    }
+    if (signals->cancelled.load()) return Error(StatusCode::kCancelled, "CANCELLED", "the job was cancelled");
+    if (stopping.load()) return Error(StatusCode::kCancelled, "STOPPED", "asked to stop before the gang had met");
+  }
+  return Error(StatusCode::kDeadlineExceeded, "COLLECTIVE_TIMEOUT",
+               Cat("the gang's other members did not say in ", limits::kCollectiveMs / 1000, " s how they are reached"),
+               "see the other members' workers: `swage workers`");
+}
+
+StatusOr<std::string> RunJob(const ChildRun& run, Signals* signals) {
   Env* env = Env::Posix();
   const std::string& scratch = run.request.scratch_dir;
   SWAGE_RETURN_IF_ERROR(env->CreateDirs(scratch));
@@ -107,7 +139,8 @@ StatusOr<std::string> RunJob(const ChildRun& run, const std::atomic<bool>& cance
   Tracer tracer("swage-child", Clock::Real(), sink);
   EngineHooks hooks;
   hooks.tracer = &tracer;
-  hooks.cancelled = [&] { return cancelled.load(); };
+  hooks.cancelled = [signals] { return signals->cancelled.load(); };
+  hooks.meet = [signals](const std::string& mine) { return Meet(mine, signals); };
   hooks.stopping = [] { return stopping.load(); };
   hooks.progress = [](const Progress& progress) {
     ChildMessage message;
@@ -132,11 +165,12 @@ int JobChildMain() {
   StatusOr<ChildRun> run = DecodeRun(line);
   if (!run.ok()) return Fail(run.status());
   SetLogName(Cat("child ", run->job));
+  run->request.session = Cat(run->job, " ", run->attempt);
   // What it was not given it does not see. Before any thread: the environment is not theirs to share.
   setenv("CUDA_VISIBLE_DEVICES", Join(run->request.devices, ",").c_str(), 1);
   auto signals = std::make_shared<Signals>();  // shared: the watching thread outlives this function
   std::thread(Watch, std::move(reader), signals).detach();
-  StatusOr<std::string> report = RunJob(*run, signals->cancelled);
+  StatusOr<std::string> report = RunJob(*run, signals.get());
   signals->finished.store(true);
   if (!report.ok()) return Fail(report.status());
   ChildMessage done;

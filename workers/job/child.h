@@ -4,7 +4,9 @@
 //   "attempt"}}   first line
 //        {"stop": true}      end once the block under way is in the checkpoint; SIGTERM says the same
 //        {"cancel": true}    end at once
+//        {"gathered": ["hex", ...]}   of a gang: what each member's process said, by rank
 //   out  {"progress": {"stage", "fraction", "eta_seconds", "message", "peak_bytes"}}
+//        {"rendezvous": "hex"}   of a gang: what the other members' processes need to reach this one; said once
 //        {"done": {"report_bytes": N}}            then exits 0; the artifact is in out_dir
 //        {"failed": {"code": "INVALID_ARGUMENT", "reason", "message", "next_step"}}   then exits 1
 // EOF on fd 3 means that the daemon is gone: the child stops at once (exit 3). It holds a lock on
@@ -35,12 +37,15 @@ struct ChildRun {
 };
 StatusOr<ChildRun> DecodeRun(const std::string& line);
 struct ChildMessage {
-  enum class Kind { kProgress, kDone, kFailed } kind = Kind::kProgress;
+  enum class Kind { kProgress, kDone, kFailed, kRendezvous } kind = Kind::kProgress;
   Progress progress;
   Status failure;             // kFailed: with reason and next step
   uint64_t report_bytes = 0;  // kDone
+  std::string rendezvous;     // kRendezvous: bytes, at most limits::kRendezvousBytes
 };
 std::string EncodeMessage(const ChildMessage& message);
 StatusOr<ChildMessage> DecodeMessage(const std::string& line);
+std::string EncodeGathered(const std::vector<std::string>& by_rank);
+StatusOr<std::vector<std::string>> DecodeGathered(const std::string& line);
 
 }  // namespace swage

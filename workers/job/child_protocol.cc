@@ -55,6 +55,21 @@ StatusOr<ChildRun> RunOf(const Json& json) {
   return run;
 }
 
+// Lower-case hex of at most so many bytes.
+StatusOr<std::string> BytesFromHex(const std::string& hex) {
+  if (hex.size() % 2 != 0 || hex.size() > 2 * limits::kRendezvousBytes)
+    return InvalidInput("CHILD_PROTOCOL", "a rendezvous of impossible length");
+  std::string bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    const size_t high = kDigits.find(hex[i]), low = kDigits.find(hex[i + 1]);
+    if (high == kDigits.npos || low == kDigits.npos)
+      return InvalidInput("CHILD_PROTOCOL", "a rendezvous that is not hexadecimal");
+    bytes.push_back(static_cast<char>(high << 4 | low));
+  }
+  return bytes;
+}
+
 StatusCode CodeFromName(const std::string& name) {
   for (int code = 1; code <= 16; ++code) {
     if (absl::StatusCodeToString(static_cast<StatusCode>(code)) == name)
@@ -77,6 +92,11 @@ StatusOr<ChildMessage> MessageOfJson(const Json& json) {
   if (json.contains("done")) {
     message.kind = ChildMessage::Kind::kDone;
     message.report_bytes = json.at("done").at("report_bytes").get<uint64_t>();
+    return message;
+  }
+  if (json.contains("rendezvous")) {
+    message.kind = ChildMessage::Kind::kRendezvous;
+    SWAGE_ASSIGN_OR_RETURN(message.rendezvous, BytesFromHex(json.at("rendezvous").get<std::string>()));
     return message;
   }
   const Json& f = json.at("failed");
@@ -133,6 +153,8 @@ std::string EncodeMessage(const ChildMessage& message) {
                      {"reason", ReasonOf(message.failure)},
                      {"message", MessageOf(message.failure)},
                      {"next_step", NextStepOf(message.failure)}}}});
+    case ChildMessage::Kind::kRendezvous:
+      return Line({{"rendezvous", HexLower(message.rendezvous.data(), message.rendezvous.size())}});
     case ChildMessage::Kind::kProgress:
       break;
   }
@@ -151,6 +173,25 @@ StatusOr<ChildMessage> DecodeMessage(const std::string& line) {
     return MessageOfJson(json);
   } catch (const Json::exception& e) {
     return InvalidInput("CHILD_PROTOCOL", Cat("a line of the child: ", e.what()));
+  }
+}
+
+std::string EncodeGathered(const std::vector<std::string>& by_rank) {
+  Json all = Json::array();
+  for (const std::string& said : by_rank) all.push_back(HexLower(said.data(), said.size()));
+  return Line({{"gathered", all}});
+}
+
+StatusOr<std::vector<std::string>> DecodeGathered(const std::string& line) {
+  SWAGE_ASSIGN_OR_RETURN(Json json, ParseLine(line));
+  try {
+    std::vector<std::string> by_rank;
+    for (const Json& said : json.at("gathered")) {
+      SWAGE_ASSIGN_OR_RETURN(by_rank.emplace_back(), BytesFromHex(said.get<std::string>()));
+    }
+    return by_rank;
+  } catch (const Json::exception& e) {
+    return InvalidInput("CHILD_PROTOCOL", Cat("the gathered line: ", e.what()));
   }
 }
 

@@ -73,13 +73,28 @@ StatusOr<std::string> RunStages(Job* job) {
   return report;
 }
 
+// The gang's members find each other; alone there is nobody to find.
+Status Connect(Job* job, const EngineHooks& hooks) {
+  const EngineRequest& request = job->request;
+  ReducerOptions options;
+  options.rank = request.rank;
+  options.world = request.world;
+  if (static_cast<size_t>(request.rank) < request.peers.size()) options.address = request.peers[request.rank];
+  options.session = request.session;
+  SWAGE_ASSIGN_OR_RETURN(job->reducer, ConnectReducer(options, hooks.meet));
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+std::vector<std::string> EngineFeatures() { return CollectiveFeatures(); }
 
 StatusOr<std::string> RunRecipe(Env* env, const EngineRequest& request, const EngineHooks& hooks) {
   Span span;
   if (hooks.tracer != nullptr) span = hooks.tracer->Start("engine", request.trace_parent);
   Job job(env, request, hooks, span.context());
-  StatusOr<std::string> report = RunStages(&job);
+  const Status connected = Connect(&job, hooks);
+  StatusOr<std::string> report = connected.ok() ? RunStages(&job) : StatusOr<std::string>(connected);
   span.SetAttribute("swage.action_digest", job.action_digest.Hex());
   span.SetAttribute("swage.numerics_class", job.numerics_class);
   span.SetStatus(report.status());

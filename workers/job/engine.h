@@ -46,6 +46,7 @@ struct EngineRequest {
   std::vector<std::string> devices;  // beside the CPU; of methods that compute there
   int rank = 0, world = 1;           // a gang's member, for methods that share their work
   std::vector<std::string> peers;    // addresses by rank
+  std::string session;               // of the gang's one attempt: the same for all members, another for the next attempt
   SpanContext trace_parent;
 };
 
@@ -56,11 +57,16 @@ struct EngineHooks {
   // the block under way is in the checkpoint; at once in any other stage.
   std::function<bool()> stopping;
   Tracer* tracer = nullptr;                       // may be null
+  // Of a gang (`world` > 1): hands over how this member is reached, and gives what all members said, by rank.
+  std::function<StatusOr<std::vector<std::string>>(const std::string& mine)> meet;
 };
 
 // On success out_dir holds the artifact with its report.json, whose text is returned. On
 // cancellation: CANCELLED.
 StatusOr<std::string> RunRecipe(Env* env, const EngineRequest& request, const EngineHooks& hooks);
+
+// What members of a gang can use here, as a worker reports it beside its devices' features: "gloo" or nothing.
+std::vector<std::string> EngineFeatures();
 
 struct EvalRequest {
   std::string model_dir;  // dense, or one of our artifacts

@@ -15,6 +15,7 @@
 #include "workers/methods/method.h"
 #include "workers/runtime/block_stream.h"
 #include "workers/runtime/model.h"
+#include "workers/runtime/reducer.h"
 #include "workers/runtime/windows.h"
 
 namespace swage {
@@ -27,6 +28,8 @@ struct Job {
   Env* env;
   const EngineRequest& request;
   Supervisor supervisor;
+
+  std::unique_ptr<Reducer> reducer;  // the gang's other members; of a world of one where there are none
 
   // Known after load.
   std::unique_ptr<Ops> ops;

@@ -58,6 +58,95 @@ TEST_F(Gangs, TheyComputeOnlyWhenAllAreReady) {
   EXPECT_FALSE(core().NeedsAnswer("a"));
 }
 
+// Both members run and say how they are reached.
+TEST_F(Gangs, WhatMembersSayIsPassedOnOnceAllHaveSaidIt) {
+  SubmitGang("g", 2);
+  Sync("a");
+  Take("b", Sync("b"));
+  Take("a", core().Answer("a"));
+  Sync("a");
+  Sync("b");
+  const std::string first(job("g").worker()), other = first == "a" ? "b" : "a";
+  for (const char* w : {"a", "b"}) worker(w).report.slots[0].started = true;
+  worker(first).report.slots[0].rendezvous = "the first's";
+  Report(first);
+  Report(other);
+  EXPECT_THAT(core().Answer(first)[0].rendezvous, IsEmpty());  // half of it is of no use
+  EXPECT_FALSE(core().NeedsAnswer(first));
+  const auto before = core().Desired(first);
+  worker(other).report.slots[0].rendezvous = "the other's";
+  Report(other);
+  EXPECT_NE(core().Desired(first), before);  // an answer that is held goes out at once
+  EXPECT_TRUE(core().NeedsAnswer(first));
+  EXPECT_THAT(core().Answer(first)[0].rendezvous, testing::ElementsAre("the first's", "the other's"));
+  EXPECT_THAT(core().Answer(first)[0].rendezvous, SizeIs(2));  // again, as the answer may have been lost
+  EXPECT_THAT(core().Answer(other)[0].rendezvous, testing::ElementsAre("the first's", "the other's"));
+  worker(first).report.slots[0].gathered = true;
+  Report(first);
+  EXPECT_FALSE(core().NeedsAnswer(first));
+  EXPECT_THAT(core().Answer(first)[0].rendezvous, IsEmpty());
+  EXPECT_TRUE(core().NeedsAnswer(other));
+  // The first word of an attempt stands; and a new leader hears it again from the reports.
+  worker(first).report.slots[0].rendezvous = "changed";
+  Report(first);
+  EXPECT_THAT(core().Answer(other)[0].rendezvous, testing::ElementsAre("the first's", "the other's"));
+  worker(first).report.slots[0].rendezvous = "the first's";
+  Step();
+  Restart();
+  Report(other);
+  EXPECT_THAT(core().Answer(other)[0].rendezvous, IsEmpty());
+  Report(first);
+  EXPECT_THAT(core().Answer(other)[0].rendezvous, testing::ElementsAre("the first's", "the other's"));
+}
+
+TEST_F(Gangs, WhatWasSaidUnderAnEarlierTokenIsNeverPassedOn) {
+  SubmitGang("g", 2);
+  Sync("a");
+  Take("b", Sync("b"));
+  Take("a", core().Answer("a"));
+  Sync("a");
+  Sync("b");
+  const std::string first(job("g").worker()), other = first == "a" ? "b" : "a";
+  for (const std::string& w : {first, other}) {
+    worker(w).report.slots[0].started = true;
+    worker(w).report.slots[0].rendezvous = "epoch 1";
+  }
+  Report(first);
+  const std::vector<SlotReport> stale = worker(first).report.slots;
+  EndWith(other, "g", "", "GANG_MEMBER_LOST");
+  Report(other);
+  Step();
+  Take(other, {});
+  for (int i = 0; i < 40 && job("g").epoch == 1; ++i) {
+    AdvanceMs(5000);
+    Sync(other);
+    Report(first);  // still runs the old attempt, and says so
+    Step();
+    Take(first, {});
+  }
+  ASSERT_EQ(job("g").epoch, 2u);
+  Take(other, Sync(other), "load");
+  ASSERT_THAT(worker(other).report.slots, SizeIs(1));
+  worker(other).report.slots[0].rendezvous = "epoch 2";
+  Take(first, core().Answer(first), "load");
+  ASSERT_THAT(worker(first).report.slots, SizeIs(1));
+  const SlotReport fresh = worker(first).report.slots.at(0);
+  worker(first).report.slots = {stale[0], fresh};  // the old attempt on its way out beside the new one
+  Report(first);
+  Report(other);
+  Report(other);
+  ASSERT_TRUE(job("g").started);
+  ASSERT_THAT(core().Answer(other), SizeIs(1));
+  ASSERT_THAT(core().Answer(first), SizeIs(1));
+  EXPECT_THAT(core().Answer(other)[0].rendezvous, IsEmpty());
+  EXPECT_THAT(core().Answer(first)[0].rendezvous, IsEmpty());
+  worker(first).report.slots[1].rendezvous = "epoch 2 too";
+  Report(first);
+  const std::vector<std::string> told = core().Answer(other)[0].rendezvous;
+  ASSERT_THAT(told, SizeIs(2));
+  for (const std::string& said : told) EXPECT_THAT(said, HasSubstr("epoch 2"));
+}
+
 TEST_F(Gangs, AMemberThatDoesNotComeEndsTheWaitForAll) {
   SubmitGang("g", 2);
   Sync("b");

@@ -199,6 +199,36 @@ TEST(SlotTable, AMemberOfAGangIsListedAtOnceAndGoesWhenAllAreThere) {
   EXPECT_THAT(table.Converge({a}).go, IsEmpty());
 }
 
+TEST(SlotTable, WhatTheGangsMembersSaidIsHeardOnceAndCompleteOnly) {
+  SlotTable table(1);
+  Assignment a = Job("a", 1);
+  a.world = 2;
+  table.Converge({a});
+  table.Rendezvous(a.token, "mine");
+  table.Rendezvous(a.token, "another");
+  EXPECT_EQ(table.slots().at(a.token).rendezvous, "mine");
+  table.Rendezvous(Job("a", 2).token, "nobody's");
+  a.rendezvous = {"mine"};
+  EXPECT_THAT(table.Converge({a}).met, IsEmpty());
+  a.rendezvous = {"theirs", "mine"};
+  const auto actions = table.Converge({a});
+  ASSERT_EQ(actions.met.size(), 1u);
+  EXPECT_THAT(actions.met[0].rendezvous, ElementsAre("theirs", "mine"));
+  EXPECT_THAT(table.Converge({a}).met, IsEmpty());
+  EXPECT_THAT(table.slots().at(a.token).assignment.rendezvous, ElementsAre("theirs", "mine"));
+
+  // Fenced, and begun anew under the same token: the scheduler has it all already, the new process nothing. Simulated
+  // history 28 hung here.
+  table.Fence();
+  table.Finished(a.token, {});
+  ASSERT_TRUE(table.slots().empty());
+  EXPECT_EQ(table.Converge({a}).start.size(), 1u);
+  EXPECT_THAT(table.slots().at(a.token).assignment.rendezvous, IsEmpty());
+  EXPECT_THAT(table.Converge({a}).met, IsEmpty());
+  table.Rendezvous(a.token, "mine again");
+  EXPECT_EQ(table.Converge({a}).met.size(), 1u);
+}
+
 TEST(SlotTable, TheEndOfADrainStopsWhatStillRuns) {
   SlotTable table(2);
   const Assignment a = Job("a", 1), b = Job("b", 1), c = Job("c", 1);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "workers/job/child.h"
 
 namespace swage {
@@ -44,6 +45,23 @@ TEST(ChildProtocol, ARunComesBackAsItWasSent) {
   EXPECT_EQ(run->trace_file, "/t.jsonl");
   EXPECT_EQ(run->job, "jobs/x");
   EXPECT_EQ(run->attempt, 2);
+}
+
+TEST(ChildProtocol, WhatMembersOfAGangSayIsBytes) {
+  ChildMessage said;
+  said.kind = ChildMessage::Kind::kRendezvous;
+  said.rendezvous = std::string("\0\x7f\xff\n", 4);
+  const auto decoded = DecodeMessage(EncodeMessage(said));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->kind, ChildMessage::Kind::kRendezvous);
+  EXPECT_EQ(decoded->rendezvous, said.rendezvous);
+  const std::vector<std::string> all = {said.rendezvous, "", "other"};
+  const auto gathered = DecodeGathered(EncodeGathered(all));
+  ASSERT_TRUE(gathered.ok()) << gathered.status();
+  EXPECT_EQ(*gathered, all);
+  for (const char* bad : {R"({"gathered":[7]})", R"({"gathered":["0"]})", R"({"gathered":["zz"]})", R"({"stop":true})"})
+    EXPECT_EQ(ReasonOf(DecodeGathered(bad).status()), "CHILD_PROTOCOL") << bad;
+  EXPECT_FALSE(DecodeGathered("{\"gathered\":[\"" + std::string(2 * limits::kRendezvousBytes + 2, '0') + "\"]}").ok());
 }
 
 TEST(ChildProtocol, MessagesComeBackAsTheyWereSent) {

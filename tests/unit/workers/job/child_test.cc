@@ -109,6 +109,60 @@ TEST_F(ChildTest, RunsAJobReportsItsStagesAndLeavesATrace) {
   EXPECT_NE(spans.find("block[5]"), std::string::npos);
 }
 
+// Two processes, and this test in the place of their workers and the scheduler between them.
+class GangChildTest : public EngineFixture {
+ protected:
+  void StartBoth() {
+    for (int rank = 0; rank < 2; ++rank) {
+      EngineRequest request = Request(kInt4);
+      request.rank = rank;
+      request.world = 2;
+      request.out_dir += Cat("-", rank);
+      request.scratch_dir += Cat("-", rank);
+      members_[rank].Send(EncodeRun(request, "", "jobs/gang", 1));
+    }
+  }
+  StatusOr<ChildMessage> NextBut(ChildMessage::Kind kind, int rank) {
+    for (;;) {
+      auto message = members_[rank].Next();
+      if (!message.ok() || message->kind != kind) return message;
+    }
+  }
+  std::vector<std::string> Introductions() {
+    std::vector<std::string> said;
+    for (int rank = 0; rank < 2; ++rank) {
+      const auto message = NextBut(ChildMessage::Kind::kProgress, rank);
+      EXPECT_TRUE(message.ok() && message->kind == ChildMessage::Kind::kRendezvous);
+      said.push_back(message.ok() ? message->rendezvous : "");
+    }
+    return said;
+  }
+  Child members_[2];
+};
+
+TEST_F(GangChildTest, TwoProcessesMeetThroughTheirWorkersAndFinish) {
+  if (EngineFeatures().empty()) GTEST_SKIP() << "built without Gloo";
+  StartBoth();
+  const auto said = Introductions();
+  for (Child& member : members_) member.Send(EncodeGathered(said));
+  for (int rank = 0; rank < 2; ++rank) {
+    const auto message = NextBut(ChildMessage::Kind::kProgress, rank);
+    ASSERT_TRUE(message.ok());
+    EXPECT_EQ(message->kind, ChildMessage::Kind::kDone) << message->failure;
+    EXPECT_EQ(members_[rank].Wait(), 0);
+  }
+}
+
+TEST_F(GangChildTest, OneThatWaitsForTheOthersCanBeStopped) {
+  if (EngineFeatures().empty()) GTEST_SKIP() << "built without Gloo";
+  StartBoth();
+  Introductions();
+  members_[0].Send(R"({"cancel":true})");
+  const auto message = NextBut(ChildMessage::Kind::kProgress, 0);
+  ASSERT_TRUE(message.ok());
+  EXPECT_EQ(ReasonOf(message->failure), "CANCELLED");
+}
+
 TEST_F(ChildTest, AFailureCarriesReasonAndNextStep) {
   EngineRequest request = Request(Cat(kInt4, kEvaluate));
   request.texts.clear();
