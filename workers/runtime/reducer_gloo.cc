@@ -322,7 +322,7 @@ class GlooReducer : public Reducer {
   }
 
   std::chrono::milliseconds Left() const {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until_ - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until_ - std::chrono::steady_clock::now());
     return std::max(left, std::chrono::milliseconds(1));  // -1 would stand for Gloo's own default
   }
 
