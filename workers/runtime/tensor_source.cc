@@ -171,13 +171,8 @@ bool PrefetchWanted() {
 Status ReadF32Once(Ops* ops, const TensorSource& source, const TensorView& tensor, int64_t begin,
                    int64_t count, float* out) {
   const uint64_t width = DTypeBytes(tensor.info->dtype);
-  const bool ahead = PrefetchWanted();
   for (int64_t done = 0; done < count; done += kOnceElements) {
     const int64_t now = std::min(kOnceElements, count - done);
-    if (const int64_t next = std::min(kOnceElements, count - done - now); ahead && next > 0) {
-      source.WillNeed(tensor.info->name, static_cast<uint64_t>(begin + done + now) * width,
-                      static_cast<uint64_t>(next) * width);
-    }
     SWAGE_RETURN_IF_ERROR(ReadF32(ops, tensor, begin + done, now, out + done));
     source.ReadBehind(tensor.info->name, static_cast<uint64_t>(begin + done + now) * width);
   }

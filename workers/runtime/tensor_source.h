@@ -45,8 +45,8 @@ StatusOr<TensorView> FindTensor(const TensorSource& source, const std::string& n
 // Elements [begin, begin + count) of a floating tensor as f32. The bytes of a mapped file may be
 // unaligned: they are staged when they are. Errors: TENSOR_DTYPE.
 Status ReadF32(Ops* ops, const TensorView& tensor, int64_t begin, int64_t count, float* out);
-// As ReadF32, in pieces: the next one is fetched while one is converted, and its pages are dropped as
-// soon as it is, so that of a mapped tensor next to nothing is resident.
+// As ReadF32, in pieces whose pages are dropped as soon as they are converted, so that of a mapped
+// tensor next to nothing is resident.
 Status ReadF32Once(Ops* ops, const TensorSource& source, const TensorView& tensor, int64_t begin,
                    int64_t count, float* out);
 // Whether to fetch what will be read: not with SWAGE_PREFETCH=0 in the environment (to measure, or to
