@@ -97,6 +97,10 @@ AdamWFactors FactorsOf(const AdamWArgs& args) {
   return factors;
 }
 
+StatusOr<std::unique_ptr<PackedMatrix>> Ops::PackB(const GemmArgs&) {
+  return std::unique_ptr<PackedMatrix>();
+}
+
 // The defaults have no state, so that one of each serves all.
 LinalgOps& Ops::linalg() {
   static LinalgOps none;

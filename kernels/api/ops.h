@@ -20,6 +20,7 @@
 #include "base/status.h"
 #include "kernels/api/layer_args.h"
 #include "kernels/api/linalg.h"
+#include "kernels/api/narrow.h"
 #include "kernels/api/random.h"
 #include "kernels/api/select.h"
 #include "kernels/api/statistics.h"
@@ -33,6 +34,12 @@ namespace swage {
 // kNN: A [m,k], B [k,n] (dX = dY W); kTN: A [k,m], B [k,n] (dW = dY^T X).
 enum class GemmLayout { kNT, kNN, kTN };
 
+// A second operand in the order in which the implementation's products read it.
+class PackedMatrix {
+ public:
+  virtual ~PackedMatrix() = default;
+};
+
 struct GemmArgs {  // C[m,n] = A * B^T (+ bias[n]), in the layout kNT
   int64_t m = 0, n = 0, k = 0;
   const void* a = nullptr;
@@ -44,6 +51,8 @@ struct GemmArgs {  // C[m,n] = A * B^T (+ bias[n]), in the layout kNT
   const float* bias = nullptr;
   GemmLayout layout = GemmLayout::kNT;
   bool accumulate = false;  // C += A * B; C is F32 and there is no bias
+  // Instead of b, of the same type and layout: what PackB made of it.
+  const PackedMatrix* packed_b = nullptr;
 };
 
 // Rounding of a weight matrix of finite values to a row of kernels/numeric/formats.h. Scales are
@@ -108,6 +117,10 @@ class Ops {
   virtual std::string NumericsClass() const = 0;
 
   virtual Status Gemm(const GemmArgs& args) = 0;
+  // Repacks the second operand of several products like `args`, whose other operands are not read:
+  // with any m near args.m. Null when nothing is gained by it. What is packed needs b no more and
+  // must not outlive this object.
+  virtual StatusOr<std::unique_ptr<PackedMatrix>> PackB(const GemmArgs& args);
   virtual Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
                          float* y) = 0;
   virtual Status Rope(const RopeArgs& args) = 0;
@@ -177,6 +190,7 @@ class Ops {
   virtual SelectOps& select();
   virtual StatisticsOps& statistics();
   virtual TrainOps& train();
+  virtual NarrowOps* narrow() { return nullptr; }  // null: not offered
 };
 
 std::unique_ptr<Ops> NewRefOps();

@@ -27,7 +27,7 @@ Packing PackingOf(const AttentionArgs& args) {
   return packing;
 }
 
-// Into zeroed k [head_dim, key_stride] and v [key_stride, value_width].
+// Into zeroed k, blocks of [head_dim, kKeyBlock], and v [key_stride, value_width].
 void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, float* k, float* v) {
   const int64_t width = args.kv_heads * args.head_dim;
   const int64_t first =
@@ -36,7 +36,8 @@ void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, flo
   std::fill(v, v + packing.values_size, 0.0f);
   for (int64_t t = 0; t < args.tokens; ++t) {
     const float* key = args.k + first + t * width;
-    for (int64_t d = 0; d < args.head_dim; ++d) k[d * packing.key_stride + t] = key[d];
+    float* down = k + t / cpu::kKeyBlock * cpu::kKeyBlock * args.head_dim + t % cpu::kKeyBlock;
+    for (int64_t d = 0; d < args.head_dim; ++d) down[d * cpu::kKeyBlock] = key[d];
     std::copy_n(args.v + first + t * width, args.head_dim, v + t * packing.value_width);
   }
 }
@@ -79,7 +80,7 @@ Status CpuOps::Attention(const AttentionArgs& args) {
       queries.logsumexp_stride = args.heads;
     }
     const cpu::HeadKeys keys{&keys_[kv * packing.keys_size], &values_[kv * packing.values_size],
-                             packing.key_stride, packing.value_width};
+                             packing.value_width};
     cpu::AttendBlock(queries, keys, scratch.data());
   });
   return Status();

@@ -96,6 +96,25 @@ class CpuTrain : public TrainOps {
 
  private:
   const int threads_;
+  // Of AttentionBackward: keys and values as it reads them, and each head's gradients of them.
+  std::vector<float> packed_, dk_, dv_;
+};
+
+class CpuNarrow : public NarrowOps {
+ public:
+  explicit CpuNarrow(int threads) : threads_(threads) {}
+  Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                 uint16_t* y) override;
+  Status SwiGlu(int64_t n, const float* gate, const float* up, uint16_t* y) override;
+  Status SwiGlu(int64_t n, const uint16_t* gate, const uint16_t* up, uint16_t* y) override;
+  Status SwiGluBackward(int64_t n, const uint16_t* gate, const uint16_t* up, const float* dy,
+                        uint16_t* dgate, uint16_t* dup) override;
+  Status CrossEntropyBackward(int64_t rows, int64_t vocab, const float* logits,
+                              const int32_t* target, float scale, float* nll,
+                              uint16_t* dlogits) override;
+
+ private:
+  const int threads_;
 };
 
 }  // namespace swage::cpu

@@ -198,20 +198,21 @@ class Fp4Coder {
   Table16 values_;
 };
 
-// At most 16 values, padded to 16 by repeating the last.
+// At most 16 values, padded to 16 by repeating the last; midpoints padded to 16 by infinity.
 class SmallCodebookCoder {
  public:
   explicit SmallCodebookCoder(const NumberCodec& codec)
       : middles_(codec.middles), count_(codec.count), values_(codec.values) {}
   static constexpr bool kSigned = false;
+  // Number of midpoints below x, by halving.
   HWY_INLINE VI Encode(VF w, VF scale, VF) const {
-    const Float df;
     const Word di;
     const VF x = hn::Div(w, scale);
     VI code = hn::Zero(di);
-    for (int i = 0; i + 1 < count_; ++i) {
-      const auto above = hn::RebindMask(di, hn::Gt(x, hn::Set(df, middles_[i])));
-      code = hn::Sub(code, hn::VecFromMask(di, above));
+    for (int step = 8; step > 0; step /= 2) {
+      const VF middle = middles_.At(hn::Add(code, hn::Set(di, step - 1)));
+      const auto above = hn::RebindMask(di, hn::Gt(x, middle));
+      code = hn::Add(code, hn::IfThenElseZero(above, hn::Set(di, step)));
     }
     return code;
   }
@@ -220,7 +221,7 @@ class SmallCodebookCoder {
   }
 
  private:
-  const float* middles_;
+  Table16 middles_;
   int count_;
   Table16 values_;
 };

@@ -5,9 +5,11 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "base/text.h"
+#include "kernels/api/device.h"
 #include "kernels/cpu/simd.h"
 
 namespace swage::cpu {
@@ -22,39 +24,60 @@ constexpr size_t kMaxPrimitives = 512;
 struct Shape {
   int64_t m, n, k;
   DType a, b, c;
-  bool bias, accumulate;
+  bool bias, accumulate, packed;
   GemmLayout layout;
-  auto Key() const { return std::tie(m, n, k, a, b, c, bias, accumulate, layout); }
+  auto Key() const { return std::tie(m, n, k, a, b, c, bias, accumulate, packed, layout); }
   bool operator<(const Shape& other) const { return Key() < other.Key(); }
 };
 
 struct Prepared {
-  dnnl::memory::desc a, b, c, bias;
+  dnnl::memory::desc b;
   dnnl::matmul primitive;
+  std::unordered_map<int, dnnl::memory> memory;  // by argument; where it lies is set for each call
+};
+
+struct PackedOperand : PackedMatrix {
+  dnnl::memory::desc desc;
+  DeviceBuffer bytes;
 };
 
 Type TypeOf(DType type) { return type == DType::kBF16 ? Type::bf16 : Type::f32; }
 
-Prepared Prepare(const dnnl::engine& engine, const Shape& shape) {
-  Prepared made;
-  const bool a_down = shape.layout == GemmLayout::kTN, b_across = shape.layout == GemmLayout::kNT;
-  made.a = {{shape.m, shape.k}, TypeOf(shape.a), a_down ? Tag::ba : Tag::ab};
-  made.b = {{shape.k, shape.n}, TypeOf(shape.b), b_across ? Tag::ba : Tag::ab};
-  made.c = {{shape.m, shape.n}, TypeOf(shape.c), Tag::ab};
+dnnl::memory::desc DescOfB(const Shape& shape) {
+  const bool across = shape.layout == GemmLayout::kNT;
+  return dnnl::memory::desc({shape.k, shape.n}, TypeOf(shape.b), across ? Tag::ba : Tag::ab);
+}
+
+// b: where the second operand lies, or of format `any`.
+dnnl::matmul::primitive_desc Describe(const dnnl::engine& engine, const Shape& shape,
+                                      const dnnl::memory::desc& b) {
+  const bool a_down = shape.layout == GemmLayout::kTN;
+  const dnnl::memory::desc a({shape.m, shape.k}, TypeOf(shape.a), a_down ? Tag::ba : Tag::ab);
+  const dnnl::memory::desc c({shape.m, shape.n}, TypeOf(shape.c), Tag::ab);
   dnnl::primitive_attr attributes;
   if (shape.accumulate) {
     dnnl::post_ops after;
     after.append_sum(1.0f);
     attributes.set_post_ops(after);
   }
-  if (shape.bias) {
-    made.bias = {{1, shape.n}, Type::f32, Tag::ab};
-    made.primitive = dnnl::matmul(
-        dnnl::matmul::primitive_desc({made.a, made.b, made.bias, made.c}, attributes, engine));
-  } else {
-    made.primitive = dnnl::matmul(
-        dnnl::matmul::primitive_desc({made.a, made.b, made.c}, attributes, engine));
-  }
+  using Description = dnnl::matmul::primitive_desc;
+  if (!shape.bias) return Description(dnnl::matmul::desc(a, b, c), attributes, engine);
+  const dnnl::memory::desc bias({1, shape.n}, Type::f32, Tag::ab);
+  return Description(dnnl::matmul::desc(a, b, bias, c), attributes, engine);
+}
+
+Prepared Prepare(const dnnl::engine& engine, const Shape& shape, const dnnl::memory::desc& b) {
+  const dnnl::matmul::primitive_desc described = Describe(engine, shape, b);
+  Prepared made;
+  made.b = b;
+  made.primitive = dnnl::matmul(described);
+  const auto add = [&](int argument, const dnnl::memory::desc& desc) {
+    made.memory.emplace(argument, dnnl::memory(desc, engine, DNNL_MEMORY_NONE));
+  };
+  add(DNNL_ARG_SRC, described.src_desc());
+  add(DNNL_ARG_WEIGHTS, b);
+  add(DNNL_ARG_DST, described.dst_desc());
+  if (shape.bias) add(DNNL_ARG_BIAS, described.bias_desc());
   return made;
 }
 
@@ -87,17 +110,32 @@ struct Gemm::State {
   std::map<Shape, std::optional<Prepared>> prepared;
   std::vector<float> wide_a, wide_b, wide_c;
 
-  const std::optional<Prepared>& Get(const Shape& shape);
+  std::optional<Prepared>& Get(const Shape& shape, const PackedOperand* packed);
   bool Execute(const GemmArgs& args);  // false: no such primitive; throws dnnl::error
 };
 
-const std::optional<Prepared>& Gemm::State::Get(const Shape& shape) {
+namespace {
+
+Shape ShapeOf(const GemmArgs& args) {
+  return {args.m,      args.n,      args.k,
+          args.a_type, args.b_type, args.c_type,
+          args.bias != nullptr, args.accumulate, args.packed_b != nullptr, args.layout};
+}
+
+}  // namespace
+
+std::optional<Prepared>& Gemm::State::Get(const Shape& shape, const PackedOperand* packed) {
+  const dnnl::memory::desc b = packed == nullptr ? DescOfB(shape) : packed->desc;
   const auto found = prepared.find(shape);
-  if (found != prepared.end()) return found->second;
+  if (found != prepared.end()) {
+    // Packed for another number of rows, the same operand may lie in another way.
+    if (packed == nullptr || (found->second && found->second->b == b)) return found->second;
+    prepared.erase(found);
+  }
   if (prepared.size() >= kMaxPrimitives) prepared.clear();
   std::optional<Prepared> made;
   try {
-    made = Prepare(engine, shape);
+    made = Prepare(engine, shape, b);
   } catch (const dnnl::error& error) {
     if (error.status != dnnl_unimplemented) throw;
   }
@@ -105,21 +143,18 @@ const std::optional<Prepared>& Gemm::State::Get(const Shape& shape) {
 }
 
 bool Gemm::State::Execute(const GemmArgs& args) {
-  const Shape shape{
-      args.m,      args.n,      args.k,
-      args.a_type, args.b_type, args.c_type,
-      args.bias != nullptr, args.accumulate, args.layout};
-  const std::optional<Prepared>& made = Get(shape);
+  const auto* packed = static_cast<const PackedOperand*>(args.packed_b);
+  std::optional<Prepared>& made = Get(ShapeOf(args), packed);
   if (!made) return false;
   // oneDNN takes mutable pointers also for what it only reads.
-  std::unordered_map<int, dnnl::memory> memory = {
-      {DNNL_ARG_SRC, {made->a, engine, const_cast<void*>(args.a)}},
-      {DNNL_ARG_WEIGHTS, {made->b, engine, const_cast<void*>(args.b)}},
-      {DNNL_ARG_DST, {made->c, engine, args.c}}};
-  if (args.bias != nullptr) {
-    memory.insert({DNNL_ARG_BIAS, {made->bias, engine, const_cast<float*>(args.bias)}});
-  }
-  made->primitive.execute(stream, memory);
+  const auto set = [&](int argument, const void* data) {
+    made->memory.at(argument).set_data_handle(const_cast<void*>(data));
+  };
+  set(DNNL_ARG_SRC, args.a);
+  set(DNNL_ARG_WEIGHTS, packed == nullptr ? args.b : packed->bytes.data());
+  set(DNNL_ARG_DST, args.c);
+  if (args.bias != nullptr) set(DNNL_ARG_BIAS, args.bias);
+  made->primitive.execute(stream, made->memory);
   stream.wait();
   return true;
 }
@@ -157,6 +192,30 @@ Status Gemm::Run(const GemmArgs& args) {
                  Cat("no memory for a matrix product of ", args.m, " x ", args.n, " x ", args.k));
   }
   return Status();
+}
+
+StatusOr<std::unique_ptr<PackedMatrix>> Gemm::PackB(const GemmArgs& args) {
+  std::unique_ptr<PackedMatrix> none;
+  const bool native = args.a_type == args.b_type && (args.a_type == DType::kF32 || RunsBf16());
+  if (!native || args.m == 0 || args.n == 0 || args.k == 0) return none;
+  try {
+    Shape shape = ShapeOf(args);
+    const dnnl::memory::desc plain = DescOfB(shape);
+    const dnnl::memory::desc any({shape.k, shape.n}, TypeOf(shape.b), Tag::any);
+    auto packed = std::make_unique<PackedOperand>();
+    packed->desc = Describe(state_->engine, shape, any).weights_desc();
+    if (packed->desc == plain) return none;
+    SWAGE_ASSIGN_OR_RETURN(packed->bytes,
+                           DeviceBuffer::Make(&HostMemory(), packed->desc.get_size()));
+    dnnl::memory from(plain, state_->engine, const_cast<void*>(args.b));
+    dnnl::memory to(packed->desc, state_->engine, packed->bytes.data());
+    dnnl::reorder(from, to).execute(state_->stream, from, to);
+    state_->stream.wait();
+    return std::unique_ptr<PackedMatrix>(std::move(packed));
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_unimplemented) return none;
+    return Internal(Cat("oneDNN reorder ", args.n, " x ", args.k, ": ", error.what()));
+  }
 }
 
 bool Gemm::RunsBf16() {

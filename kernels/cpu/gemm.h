@@ -15,6 +15,8 @@ class Gemm {
   // F32 x F32 runs as such. With BF16 on either side: BF16 x BF16 natively where oneDNN has it for
   // this CPU (from AVX-512 on), else both are widened to F32 first. Sums are f32 in every case.
   Status Run(const GemmArgs& args);
+  // In the layout that oneDNN chooses for these shapes; null when that is the one it has.
+  StatusOr<std::unique_ptr<PackedMatrix>> PackB(const GemmArgs& args);
   // Whether this CPU multiplies BF16 faster than F32.
   static bool RunsBf16();
 

@@ -27,7 +27,8 @@ CpuOps::CpuOps(int threads)
       random_(threads_),
       select_(threads_),
       statistics_(threads_),
-      train_(threads_) {}
+      train_(threads_),
+      narrow_(threads_) {}
 
 std::string CpuOps::NumericsClass() const { return cpu::NumericsClassOf(threads_); }
 
@@ -35,6 +36,12 @@ Status CpuOps::Gemm(const GemmArgs& args) {
   SWAGE_RETURN_IF_ERROR(CheckGemm(args));
   omp_set_num_threads(threads_);  // oneDNN takes the calling thread's
   return gemm_.Run(args);
+}
+
+StatusOr<std::unique_ptr<PackedMatrix>> CpuOps::PackB(const GemmArgs& args) {
+  SWAGE_RETURN_IF_ERROR(CheckGemm(args));
+  omp_set_num_threads(threads_);
+  return gemm_.PackB(args);
 }
 
 Status CpuOps::RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,

@@ -20,6 +20,7 @@ class CpuOps : public Ops {
   std::string NumericsClass() const override;
 
   Status Gemm(const GemmArgs& args) override;
+  StatusOr<std::unique_ptr<PackedMatrix>> PackB(const GemmArgs& args) override;
   Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
                  float* y) override;
   Status Rope(const RopeArgs& args) override;
@@ -63,6 +64,7 @@ class CpuOps : public Ops {
   SelectOps& select() override { return select_; }
   StatisticsOps& statistics() override { return statistics_; }
   TrainOps& train() override { return train_; }
+  NarrowOps* narrow() override { return &narrow_; }
 
  private:
   // Cosines and sines of every position, [tokens, head_dim / 2]; kept, since each layer asks for
@@ -81,6 +83,7 @@ class CpuOps : public Ops {
   cpu::CpuSelect select_;
   cpu::CpuStatistics statistics_;
   cpu::CpuTrain train_;
+  cpu::CpuNarrow narrow_;
   RopeTable rope_;
   std::vector<float> keys_, values_;  // attention's repacked keys and values
 };

@@ -2,6 +2,7 @@
 // encoded while in cache.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "kernels/api/check.h"
@@ -21,7 +22,7 @@ int64_t BatchOf(int64_t group) {
   return std::clamp<int64_t>(kBatchWeights / group, 1, kBatchGroups);
 }
 
-// A codebook's values, readable up to 16, and their midpoints.
+// A codebook's values, readable up to 16, and their midpoints, infinite behind the last.
 class CodebookTables {
  public:
   explicit CodebookTables(NumberCodec* codec) {
@@ -34,6 +35,7 @@ class CodebookTables {
     for (int i = 0; i + 1 < codec->count; ++i) {
       middles_.push_back(CodebookMiddle(values_[i], values_[i + 1]));
     }
+    while (middles_.size() < 16) middles_.push_back(std::numeric_limits<float>::infinity());
     codec->values = values_.data();
     codec->middles = middles_.data();
   }

@@ -83,9 +83,9 @@ constexpr int64_t kQueryBlock = 32;
 constexpr int64_t kKeyBlock = 64;
 constexpr int64_t kLanePad = 16;
 struct HeadKeys {            // one window and key-value head, repacked
-  const float* k = nullptr;  // [head_dim, key_stride]: transposed
-  const float* v = nullptr;  // [key_stride, value_width]
-  int64_t key_stride = 0;    // tokens rounded up to kKeyBlock; what is beyond tokens is zero
+  // Each block of kKeyBlock keys transposed, [head_dim, kKeyBlock]; zeros behind the last.
+  const float* k = nullptr;
+  const float* v = nullptr;  // [keys, value_width]
   int64_t value_width = 0;   // head_dim rounded up to kLanePad
 };
 struct QueryBlock {

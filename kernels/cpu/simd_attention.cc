@@ -55,7 +55,7 @@ HWY_INLINE float SoftenRow(int64_t begin, int64_t end, float* scores, Running* r
     sum = hn::Add(sum, weight);
     hn::StoreU(weight, df, scores + j);
   }
-  const float factor = std::exp(running->max - new_max);
+  const float factor = new_max == running->max ? 1.0f : std::exp(running->max - new_max);
   running->max = new_max;
   running->sum = running->sum * factor + hn::GetLane(hn::SumOfLanes(df, sum));
   return factor;
@@ -86,7 +86,7 @@ void AttendBlock(const QueryBlock& queries, const HeadKeys& keys, float* scratch
   // The first key that the first row sees.
   const int64_t first = std::max<int64_t>(0, queries.begin + 1 - queries.window);
   for (int64_t key = first / kKeyBlock * kKeyBlock; key < last; key += kKeyBlock) {
-    Product(rows, kKeyBlock, d, q, d, keys.k + key, keys.key_stride, false, scores, kKeyBlock);
+    Product(rows, kKeyBlock, d, q, d, keys.k + key * d, kKeyBlock, false, scores, kKeyBlock);
     for (int64_t r = 0; r < rows; ++r) {
       float* row = scores + r * kKeyBlock;
       if (queries.softcap > 0) CapRow(queries.softcap, row);

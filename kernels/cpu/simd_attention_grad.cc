@@ -82,9 +82,9 @@ HWY_INLINE void Differentiate(const HeadGradient& head, int64_t key, QueryTile* 
 
 HWY_INLINE void BackwardTile(const HeadGradient& head, int64_t key, QueryTile* tile) {
   const int64_t width = head.width, rows = tile->padded, d = head.head_dim;
-  Product(rows, kKeyBlock, d, tile->q, width, head.keys_down + key, head.key_stride, false,
+  Product(rows, kKeyBlock, d, tile->q, width, head.keys_down + key * d, kKeyBlock, false,
           tile->weights, kKeyBlock);
-  Product(rows, kKeyBlock, d, tile->d_out, width, head.values_down + key, head.key_stride, false,
+  Product(rows, kKeyBlock, d, tile->d_out, width, head.values_down + key * d, kKeyBlock, false,
           tile->grad, kKeyBlock);
   Differentiate(head, key, tile);
   Product<true>(kKeyBlock, width, rows, tile->weights, kKeyBlock, tile->d_out, width, true,

@@ -93,6 +93,11 @@ void RmsNormBackwardRow(int64_t h, const float* x, const float* weight, const No
                         const float* dy, float* dx);
 void SwiGluBackwardRun(int64_t n, const float* gate, const float* up, const float* dy, float* dgate,
                        float* dup);
+// With bf16 results (simd_narrow.cc), values read before any is written.
+void SwiGluNarrowRun(int64_t n, const float* gate, const float* up, uint16_t* y);
+void SwiGluNarrowRun(int64_t n, const uint16_t* gate, const uint16_t* up, uint16_t* y);
+void SwiGluBackwardNarrowRun(int64_t n, const uint16_t* gate, const uint16_t* up, const float* dy,
+                             uint16_t* dgate, uint16_t* dup);
 // y = scale * exp(x - shift); y may be x.
 void SoftmaxRow(int64_t n, float shift, float scale, const float* x, float* y);
 void AdamWRun(int64_t n, const AdamWFactors& step, float eps, float gradient_scale,
@@ -100,8 +105,7 @@ void AdamWRun(int64_t n, const AdamWFactors& step, float eps, float gradient_sca
 double SquaresRun(int64_t n, const float* x);
 
 // Gradient of attention (simd_attention_grad.cc) for one head of one window. Widths are head_dim
-// rounded up to kLanePad, key_stride is tokens rounded up to kKeyBlock (simd.h); what is beyond is
-// zero.
+// rounded up to kLanePad, keys are tokens rounded up to kKeyBlock (simd.h); what is beyond is zero.
 struct HeadGradient {
   int64_t tokens = 0, head_dim = 0;
   float scale = 0;
@@ -112,10 +116,11 @@ struct HeadGradient {
   int64_t stride = 0;  // between rows of the four
   const float* logsumexp = nullptr;
   int64_t logsumexp_stride = 0;
-  const float *keys_down = nullptr, *values_down = nullptr;  // [head_dim, key_stride]
-  const float* keys = nullptr;                               // [key_stride, width]
-  float *dk = nullptr, *dv = nullptr;                        // [key_stride, width], added to
-  int64_t key_stride = 0, width = 0;
+  // Blocks of kKeyBlock keys or values, [head_dim, kKeyBlock] each.
+  const float *keys_down = nullptr, *values_down = nullptr;
+  const float* keys = nullptr;                               // [keys, width]
+  float *dk = nullptr, *dv = nullptr;                        // [keys, width], added to
+  int64_t width = 0;
 };
 int64_t AttendBackwardScratchFloats(int64_t width);
 void AttendBackward(const HeadGradient& head, float* scratch);

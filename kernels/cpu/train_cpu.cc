@@ -18,27 +18,31 @@ constexpr int64_t kNormChunk = 1 << 14;
 
 int64_t PaddedTo(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Keys and values of one window and key-value head as the gradient reads them.
-struct PackedHead {
-  PackedHead(const AttentionArgs& f, int64_t window, int64_t kv_head)
-      : width(PaddedTo(f.head_dim, kLanePad)), key_stride(PaddedTo(f.tokens, kKeyBlock)) {
-    keys_down.resize(f.head_dim * key_stride);
-    values_down.resize(f.head_dim * key_stride);
-    keys.resize(key_stride * width);
-    const int64_t kv_width = f.kv_heads * f.head_dim;
-    const int64_t first = window * f.tokens * kv_width + kv_head * f.head_dim;
-    for (int64_t t = 0; t < f.tokens; ++t) {
-      const float *k = f.k + first + t * kv_width, *v = f.v + first + t * kv_width;
-      for (int64_t d = 0; d < f.head_dim; ++d) {
-        keys_down[d * key_stride + t] = k[d];
-        values_down[d * key_stride + t] = v[d];
-      }
-      std::copy_n(k, f.head_dim, &keys[t * width]);
-    }
-  }
-  int64_t width, key_stride;
-  std::vector<float> keys_down, values_down, keys;
+// Keys and values of one window and key-value head as the gradient reads them, in one piece.
+struct HeadLayout {
+  explicit HeadLayout(const AttentionArgs& f)
+      : width(PaddedTo(f.head_dim, kLanePad)),
+        key_stride(PaddedTo(f.tokens, kKeyBlock)),
+        down(f.head_dim * key_stride),
+        size(2 * down + key_stride * width) {}
+  // keys_down, values_down, keys: see HeadGradient.
+  int64_t width, key_stride, down, size;
 };
+
+void PackHead(const AttentionArgs& f, const HeadLayout& layout, int64_t item, float* to) {
+  std::fill(to, to + layout.size, 0.0f);
+  const int64_t kv_width = f.kv_heads * f.head_dim;
+  const int64_t first = item / f.kv_heads * f.tokens * kv_width + item % f.kv_heads * f.head_dim;
+  for (int64_t t = 0; t < f.tokens; ++t) {
+    const float *k = f.k + first + t * kv_width, *v = f.v + first + t * kv_width;
+    float* down = to + t / kKeyBlock * kKeyBlock * f.head_dim + t % kKeyBlock;
+    for (int64_t d = 0; d < f.head_dim; ++d) {
+      down[d * kKeyBlock] = k[d];
+      down[layout.down + d * kKeyBlock] = v[d];
+    }
+    std::copy_n(k, f.head_dim, to + 2 * layout.down + t * layout.width);
+  }
+}
 
 // Sum over the heads that share a key-value head, in their order, of rows of `parts`.
 void AddHeads(const AttentionArgs& f, int64_t item, int64_t width, int64_t part_size,
@@ -118,14 +122,16 @@ Status CpuTrain::AttentionBackward(const AttentionGradArgs& args) {
   const AttentionArgs& f = *args.forward;
   if (f.windows == 0 || f.tokens == 0) return Status();
   const int64_t kv_items = f.windows * f.kv_heads, per_kv = f.heads / f.kv_heads;
-  std::vector<PackedHead> packed;
-  packed.reserve(kv_items);
-  for (int64_t i = 0; i < kv_items; ++i) packed.emplace_back(f, i / f.kv_heads, i % f.kv_heads);
-  const int64_t width = packed[0].width, part_size = packed[0].key_stride * width;
-  std::vector<float> dk(f.windows * f.heads * part_size), dv(dk.size());
+  const HeadLayout layout(f);
+  const int64_t width = layout.width, part_size = layout.key_stride * width;
+  packed_.resize(kv_items * layout.size);
+  dk_.resize(f.windows * f.heads * part_size);
+  dv_.resize(f.windows * f.heads * part_size);
+  ParallelForEach(threads_, kv_items,
+                  [&](int64_t i) { PackHead(f, layout, i, &packed_[i * layout.size]); });
   ParallelForEach(threads_, f.windows * f.heads, [&](int64_t item) {
     const int64_t window = item / f.heads, head = item % f.heads;
-    const PackedHead& kv = packed[window * f.kv_heads + head / per_kv];
+    const float* kv = &packed_[(window * f.kv_heads + head / per_kv) * layout.size];
     const int64_t q_width = f.heads * f.head_dim;
     const int64_t at = window * f.tokens * q_width + head * f.head_dim;
     thread_local std::vector<float> scratch;
@@ -143,18 +149,19 @@ Status CpuTrain::AttentionBackward(const AttentionGradArgs& args) {
     gradient.stride = q_width;
     gradient.logsumexp = f.logsumexp + window * f.tokens * f.heads + head;
     gradient.logsumexp_stride = f.heads;
-    gradient.keys_down = kv.keys_down.data();
-    gradient.values_down = kv.values_down.data();
-    gradient.keys = kv.keys.data();
-    gradient.dk = &dk[item * part_size];
-    gradient.dv = &dv[item * part_size];
-    gradient.key_stride = kv.key_stride;
+    gradient.keys_down = kv;
+    gradient.values_down = kv + layout.down;
+    gradient.keys = kv + 2 * layout.down;
+    gradient.dk = &dk_[item * part_size];
+    gradient.dv = &dv_[item * part_size];
+    std::fill_n(gradient.dk, part_size, 0.0f);
+    std::fill_n(gradient.dv, part_size, 0.0f);
     gradient.width = width;
     AttendBackward(gradient, scratch.data());
   });
   ParallelForEach(threads_, kv_items, [&](int64_t item) {
-    AddHeads(f, item, width, part_size, dk, args.dk);
-    AddHeads(f, item, width, part_size, dv, args.dv);
+    AddHeads(f, item, width, part_size, dk_, args.dk);
+    AddHeads(f, item, width, part_size, dv_, args.dv);
   });
   return Status();
 }

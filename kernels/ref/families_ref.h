@@ -66,4 +66,22 @@ class RefTrain : public TrainOps {
   StatusOr<double> SquaredNorm(int64_t n, const float* x) override;
 };
 
+// By the f32 ops of `ops`, then casts: what the fused ops are compared with.
+class RefNarrow : public NarrowOps {
+ public:
+  explicit RefNarrow(Ops* ops) : ops_(ops) {}
+  Status RmsNorm(int64_t rows, int64_t h, const float* x, const float* weight, float eps,
+                 uint16_t* y) override;
+  Status SwiGlu(int64_t n, const float* gate, const float* up, uint16_t* y) override;
+  Status SwiGlu(int64_t n, const uint16_t* gate, const uint16_t* up, uint16_t* y) override;
+  Status SwiGluBackward(int64_t n, const uint16_t* gate, const uint16_t* up, const float* dy,
+                        uint16_t* dgate, uint16_t* dup) override;
+  Status CrossEntropyBackward(int64_t rows, int64_t vocab, const float* logits,
+                              const int32_t* target, float scale, float* nll,
+                              uint16_t* dlogits) override;
+
+ private:
+  Ops* const ops_;
+};
+
 }  // namespace swage

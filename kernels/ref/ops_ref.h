@@ -58,6 +58,7 @@ class RefOps : public Ops {
   SelectOps& select() override { return select_; }
   StatisticsOps& statistics() override { return statistics_; }
   TrainOps& train() override { return train_; }
+  NarrowOps* narrow() override { return &narrow_; }
 
  private:
   RefLinalg linalg_;
@@ -65,6 +66,7 @@ class RefOps : public Ops {
   RefSelect select_;
   RefStatistics statistics_;
   RefTrain train_;
+  RefNarrow narrow_{this};
 };
 
 }  // namespace swage

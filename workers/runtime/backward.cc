@@ -19,6 +19,15 @@ int64_t Backward::BytesPerRow(const ModelConfig& c) {
   return 4 * (8 * c.hidden + attention + 5 * ffn + experts) + 4 * widest;
 }
 
+bool Backward::CanTakeKept(Ops* ops, const ModelConfig& config, const Block& block,
+                           const GradientRequest& request) {
+  const bool dense = request.parameters == nullptr || request.parameters->empty();
+  if (!dense || request.moments || !Forward::CanKeep(ops, config, block)) return false;
+  if (!ArchitectureOf(config).attention_post_norm.empty()) return false;
+  const FeedParts parts = FeedPartsOf(config, block);  // a bias's gradient is a sum in f32
+  return parts.gate.linear->bias.size() == 0 && parts.up.linear->bias.size() == 0;
+}
+
 Status Backward::NoGradient(std::string_view what) {
   return Error(StatusCode::kUnimplemented, "GRADIENT_UNSUPPORTED",
                Cat("no gradient goes through ", what));
@@ -65,27 +74,30 @@ Status Backward::ProjectAndRotate(const Block& block, int64_t tokens, Rows* inpu
 Status Backward::TraceAttention(const Block& block, int64_t windows, int64_t tokens,
                                 const float* hidden) {
   const int64_t rows = windows * tokens, h = config_.hidden;
-  Rows input = Inputs(hidden, rows, h);
-  if (config_.norm_before) {
-    normed_.Resize(rows * h);
-    SWAGE_RETURN_IF_ERROR(
-        Normalize(NormOf(block, row_.attention_norm), rows, h, hidden, normed_.data()));
-    input.x = normed_.data();
-  }
+  Rows input;
+  SWAGE_RETURN_IF_ERROR(NormedRows(NormOf(block, row_.attention_norm), rows, hidden, &normed_,
+                                   &narrow_normed_, &input));
   SWAGE_RETURN_IF_ERROR(ProjectAndRotate(block, tokens, &input));
-  mixed_.Resize(q_.size());
-  logsumexp_.Resize(rows * config_.heads);
-  AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
-  attention.q = q_.data();
-  attention.k = k_.data();
-  attention.v = v_.data();
-  attention.out = mixed_.data();
-  attention.logsumexp = logsumexp_.data();
-  SWAGE_RETURN_IF_ERROR(ops_->Attention(attention));
-  Rows mixed = Inputs(mixed_.data(), rows, config_.heads * config_.head_dim);
-  projected_.Resize(rows * h);
+  if (kept_ == nullptr) {
+    mixed_.Resize(q_.size());
+    logsumexp_.Resize(rows * config_.heads);
+    AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
+    attention.q = q_.data();
+    attention.k = k_.data();
+    attention.v = v_.data();
+    attention.out = mixed_.data();
+    attention.logsumexp = logsumexp_.data();
+    SWAGE_RETURN_IF_ERROR(ops_->Attention(attention));
+  }
+  Rows mixed = Inputs(Mixed(), rows, config_.heads * config_.head_dim);
   joined_.Resize(rows * h);
-  SWAGE_RETURN_IF_ERROR(Multiply(PartOf(block, row_.o), &mixed, projected_.data()));
+  const Part o = PartOf(block, row_.o);
+  if (narrow_ && o.linear->bias.size() == 0) {  // no norm stands between product and sum
+    std::copy_n(hidden, rows * h, joined_.data());
+    return Multiply(o, &mixed, joined_.data(), DType::kF32, true);
+  }
+  projected_.Resize(rows * h);
+  SWAGE_RETURN_IF_ERROR(Multiply(o, &mixed, projected_.data()));
   if (row_.attention_post_norm.empty()) {
     std::copy_n(projected_.data(), rows * h, joined_.data());
   } else {
@@ -140,8 +152,8 @@ Status Backward::AttentionBackward(const Block& block, int64_t windows, int64_t 
   const float* d_out = nullptr;
   SWAGE_RETURN_IF_ERROR(UnjoinBackward(block, row_.attention_norm, row_.attention_post_norm, rows,
                                        joined_.data(), projected_.data(), d_hidden, &d_out));
-  d_mixed_.Resize(mixed_.size());
-  Rows mixed = Inputs(mixed_.data(), rows, config_.heads * config_.head_dim);
+  d_mixed_.Resize(q_.size());
+  Rows mixed = Inputs(Mixed(), rows, config_.heads * config_.head_dim);
   Rows d_projected = OutputGradients(d_out, rows, h);
   SWAGE_RETURN_IF_ERROR(
       MultiplyBackward(PartOf(block, row_.o), &mixed, &d_projected, d_mixed_.data(), false));
@@ -149,15 +161,17 @@ Status Backward::AttentionBackward(const Block& block, int64_t windows, int64_t 
   forward.q = q_.data();
   forward.k = k_.data();
   forward.v = v_.data();
-  forward.out = mixed_.data();
-  forward.logsumexp = logsumexp_.data();
+  forward.out = const_cast<float*>(Mixed());  // the backward reads it
+  forward.logsumexp = kept_ == nullptr ? logsumexp_.data()
+                                       : const_cast<float*>(kept_->logsumexp.data());
   dq_.Resize(q_.size());
   dk_.Resize(k_.size());
   dv_.Resize(v_.size());
   SWAGE_RETURN_IF_ERROR(ops_->train().AttentionBackward(
       {&forward, d_mixed_.data(), dq_.data(), dk_.data(), dv_.data()}));
   d_input_.Resize(rows * h);
-  Rows input = Inputs(config_.norm_before ? normed_.data() : hidden, rows, h);
+  Rows input = narrow_ ? NarrowRows(&narrow_normed_, rows, h)
+                       : Inputs(config_.norm_before ? normed_.data() : hidden, rows, h);
   SWAGE_RETURN_IF_ERROR(ProjectBackward(block, tokens, &input, d_input_.data()));
   if (config_.norm_before) {
     SWAGE_RETURN_IF_ERROR(NormBackward(NormOf(block, row_.attention_norm),
@@ -237,18 +251,50 @@ Status Backward::DenseFeedBackward(const Block& block, int64_t rows, const float
   return FeedBackward(parts, &input, d_out, d_input_.data());
 }
 
+// Gates in bf16 all the way, as the forward kept them.
+Status Backward::NarrowFeedBackward(const Block& block, Rows* input, const float* d_hidden) {
+  const FeedParts parts = FeedPartsOf(config_, block);
+  const int64_t rows = input->rows, width = parts.up.count, n = rows * width;
+  const uint16_t *gate = nullptr, *up = nullptr;
+  if (kept_ != nullptr) {
+    gate = kept_->gate.data();
+    up = kept_->up.data();
+  } else {
+    narrow_gate_.Resize(n);
+    narrow_up_.Resize(n);
+    SWAGE_RETURN_IF_ERROR(Multiply(parts.gate, input, narrow_gate_.data(), DType::kBF16));
+    SWAGE_RETURN_IF_ERROR(Multiply(parts.up, input, narrow_up_.data(), DType::kBF16));
+    gate = narrow_gate_.data();
+    up = narrow_up_.data();
+  }
+  narrow_activated_.Resize(n);
+  SWAGE_RETURN_IF_ERROR(ops_->narrow()->SwiGlu(n, gate, up, narrow_activated_.data()));
+  Rows activated = NarrowRows(&narrow_activated_, rows, width);
+  Rows d_out = OutputGradients(d_hidden, rows, config_.hidden);
+  d_activated_.Resize(n);
+  SWAGE_RETURN_IF_ERROR(
+      MultiplyBackward(parts.down, &activated, &d_out, d_activated_.data(), false));
+  d_narrow_gate_.Resize(n);
+  d_narrow_up_.Resize(n);
+  SWAGE_RETURN_IF_ERROR(ops_->narrow()->SwiGluBackward(
+      n, gate, up, d_activated_.data(), d_narrow_gate_.data(), d_narrow_up_.data()));
+  Rows d_up = NarrowRows(&d_narrow_up_, rows, width);
+  SWAGE_RETURN_IF_ERROR(MultiplyBackward(parts.up, input, &d_up, d_input_.data(), false));
+  Rows d_gate = NarrowRows(&d_narrow_gate_, rows, width);
+  return MultiplyBackward(parts.gate, input, &d_gate, d_input_.data(), true);
+}
+
 Status Backward::FeedForwardBackward(const Block& block, int64_t rows, float* d_hidden) {
   const int64_t h = config_.hidden;
   const float* middle = config_.norm_before ? joined_.data() : middle_.data();
-  const float* x = middle;
-  if (config_.norm_before) {
-    ffn_normed_.Resize(rows * h);
-    SWAGE_RETURN_IF_ERROR(
-        Normalize(NormOf(block, row_.ffn_norm), rows, h, middle, ffn_normed_.data()));
-    x = ffn_normed_.data();
-  }
+  Rows input;
+  SWAGE_RETURN_IF_ERROR(NormedRows(NormOf(block, row_.ffn_norm), rows, middle, &ffn_normed_,
+                                   &narrow_ffn_, &input));
+  const float* x = input.x;
   d_input_.Resize(rows * h);
-  if (config_.HasExperts(block.layer)) {
+  if (narrow_) {
+    SWAGE_RETURN_IF_ERROR(NarrowFeedBackward(block, &input, d_hidden));
+  } else if (config_.HasExperts(block.layer)) {
     std::fill(d_input_.data(), d_input_.data() + rows * h, 0.0f);
     SWAGE_RETURN_IF_ERROR(ExpertsBackward(block, rows, x, d_hidden, d_input_.data()));
   } else {
@@ -263,11 +309,14 @@ Status Backward::FeedForwardBackward(const Block& block, int64_t rows, float* d_
 
 Status Backward::RunBlock(const Block& block, int64_t windows, int64_t tokens,
                           const float* hidden_in, float* d_hidden, const GradientRequest& request,
-                          Gradients* out) {
+                          Gradients* out, const BlockTrace* kept) {
   SWAGE_RETURN_IF_ERROR(CheckSupported(block));
   prefix_ = BlockPrefix(config_, block.layer);
   request_ = &request;
   gradients_ = out;
+  kept_ = kept;
+  narrow_ = CanTakeKept(ops_, config_, block, request);
+  SWAGE_CHECK(kept == nullptr || narrow_, "kept for a backward that reads f32");
   SWAGE_RETURN_IF_ERROR(TraceAttention(block, windows, tokens, hidden_in));
   SWAGE_RETURN_IF_ERROR(FeedForwardBackward(block, windows * tokens, d_hidden));
   return AttentionBackward(block, windows, tokens, hidden_in, d_hidden);

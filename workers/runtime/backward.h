@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "workers/runtime/block_parts.h"
+#include "workers/runtime/forward.h"
 #include "workers/runtime/gradients.h"
 
 namespace swage {
@@ -23,9 +23,11 @@ class Backward {
 
   // hidden_in[windows * tokens, H]: what the block read. d_hidden: the loss by what it wrote, in;
   // the loss by what it read, out. `request` counts with the block's full names; gradients are
-  // added to *out, so that micro-batches add up.
+  // added to *out, so that micro-batches add up. `kept`: what Forward::Keep left of the same rows,
+  // which then is not computed anew; null: nothing.
   Status RunBlock(const Block& block, int64_t windows, int64_t tokens, const float* hidden_in,
-                  float* d_hidden, const GradientRequest& request, Gradients* out);
+                  float* d_hidden, const GradientRequest& request, Gradients* out,
+                  const BlockTrace* kept = nullptr);
 
   // Final norm, lm_head and the loss: sum over rows of scale * cross-entropy, rows of target -1
   // left out, is added to *loss. d_hidden[rows, H] is written.
@@ -33,6 +35,9 @@ class Backward {
                  double scale, const GradientRequest& request, float* d_hidden, double* loss,
                  Gradients* out);
 
+  // Whether RunBlock takes what Forward::Keep leaves of this block.
+  static bool CanTakeKept(Ops* ops, const ModelConfig& config, const Block& block,
+                          const GradientRequest& request);
   // Bytes of working memory for one row, to bound micro-batches.
   static int64_t BytesPerRow(const ModelConfig& config);
 
@@ -46,10 +51,18 @@ class Backward {
   };
   // backward_layers.cc
   Rows Inputs(const float* x, int64_t rows, int64_t width);
+  // What is in bf16 already: its f32 form is nowhere.
+  static Rows NarrowRows(Buffer<uint16_t>* x, int64_t rows, int64_t width) {
+    return {nullptr, rows, width, x, true};
+  }
+  // Of x[rows, H] before a sublayer: in bf16 in `narrow` while narrow_, else in `wide`, or x itself.
+  Status NormedRows(const Norm& norm, int64_t rows, const float* x, Buffer<float>* wide,
+                    Buffer<uint16_t>* narrow, Rows* input);
   Rows OutputGradients(const float* x, int64_t rows, int64_t width);
   Status Narrow(Rows* rows);
 
-  Status Multiply(const Part& part, Rows* input, float* y);
+  Status Multiply(const Part& part, Rows* input, void* y, DType type = DType::kF32,
+                  bool add = false);
   // dx = dy W, or += with `add`; dx may be null. Parameters and bias as asked for.
   Status MultiplyBackward(const Part& part, Rows* input, Rows* dy, float* dx, bool add);
   Status BiasBackward(const Part& part, const std::string& module, const Rows& dy);
@@ -71,6 +84,7 @@ class Backward {
                         int64_t rows, const float* joined, const float* output, float* d_hidden,
                         const float** d_out);
   Status FeedForwardBackward(const Block& block, int64_t rows, float* d_hidden);
+  Status NarrowFeedBackward(const Block& block, Rows* input, const float* d_hidden);
   Status DenseFeedBackward(const Block& block, int64_t rows, const float* x, float* d_hidden);
   Status TraceFeed(const FeedParts& parts, Rows* input);  // into gate_, up_, activated_
   Status FeedBackward(const FeedParts& parts, Rows* input, const float* d_out, float* d_input);
@@ -91,9 +105,14 @@ class Backward {
   Status HeadChunk(const Head& head, int64_t rows, const float* hidden, const int32_t* targets,
                    double scale, float* d_hidden, double* loss);
 
+  // Adds to *loss; *d_logits: gradients of what `part` makes of *input.
+  Status LossBackward(const Part& part, Rows* input, const int32_t* targets, double scale,
+                      double* loss, Rows* d_logits);
+
   float* Slot(const std::string& name, int64_t rows, int64_t columns) {
     return gradients_->Slot(*request_, name, rows, columns);
   }
+  const float* Mixed() const { return kept_ == nullptr ? mixed_.data() : kept_->mixed.data(); }
   bool NeedsOutput(std::string_view post_norm) const {
     return !post_norm.empty() || !config_.norm_before;
   }
@@ -104,6 +123,8 @@ class Backward {
   RopeTables ropes_;
 
   // Of the call in progress.
+  bool narrow_ = false;  // nobody asks for the f32 form of what linears read
+  const BlockTrace* kept_ = nullptr;
   std::string prefix_;
   const GradientRequest* request_ = nullptr;
   Gradients* gradients_ = nullptr;
@@ -116,6 +137,8 @@ class Backward {
   Buffer<float> logits_, d_logits_, head_input_, d_head_;
   std::vector<float> losses_;
   Buffer<uint16_t> narrow_in_, narrow_out_;
+  Buffer<uint16_t> narrow_normed_, narrow_ffn_, narrow_gate_, narrow_up_, narrow_activated_,
+      d_narrow_gate_, d_narrow_up_;
 };
 
 }  // namespace swage

@@ -27,16 +27,34 @@ Status Backward::Narrow(Rows* rows) {
   return ops_->CastFromF32(rows->rows * rows->width, rows->x, DType::kBF16, rows->narrow->data());
 }
 
-Status Backward::Multiply(const Part& part, Rows* input, float* y) {
+Status Backward::NormedRows(const Norm& norm, int64_t rows, const float* x, Buffer<float>* wide,
+                            Buffer<uint16_t>* narrow, Rows* input) {
+  const int64_t h = config_.hidden;
+  *input = Inputs(x, rows, h);
+  if (!config_.norm_before) return absl::OkStatus();
+  if (narrow_) {
+    narrow->Resize(rows * h);
+    *input = NarrowRows(narrow, rows, h);
+    return ops_->narrow()->RmsNorm(rows, h, x, norm.weight.data(),
+                                   static_cast<float>(config_.norm_eps), narrow->data());
+  }
+  wide->Resize(rows * h);
+  input->x = wide->data();
+  return Normalize(norm, rows, h, x, wide->data());
+}
+
+Status Backward::Multiply(const Part& part, Rows* input, void* y, DType type, bool add) {
   const Linear& linear = *part.linear;
   GemmArgs gemm;
   gemm.m = input->rows;
   gemm.n = part.count;
   gemm.k = linear.in;
   gemm.c = y;
+  gemm.c_type = type;
+  gemm.accumulate = add;
   gemm.bias = linear.bias.size() > 0 ? linear.bias.data() + part.begin : nullptr;
   gemm.a = input->x;
-  if (linear.bf16.size() == 0) {
+  if (!linear.IsNarrow()) {
     gemm.b = linear.f32.data() + part.begin * linear.in;
     return ops_->Gemm(gemm);
   }
@@ -89,7 +107,7 @@ Status Backward::AddMoments(const Part& part, const std::string& module, const R
 Status Backward::MultiplyBackward(const Part& part, Rows* input, Rows* dy, float* dx, bool add) {
   const Linear& linear = *part.linear;
   const std::string module = prefix_ + part.module;
-  const bool bf16 = linear.bf16.size() > 0;
+  const bool bf16 = linear.IsNarrow();
   if (bf16) {
     SWAGE_RETURN_IF_ERROR(Narrow(input));
     SWAGE_RETURN_IF_ERROR(Narrow(dy));
@@ -129,7 +147,8 @@ Status Backward::MultiplyBackward(const Part& part, Rows* input, Rows* dy, float
   if (bf16) {
     gemm.a = dy->narrow->data();
     gemm.a_type = gemm.b_type = DType::kBF16;
-    gemm.b = linear.bf16.data() + part.begin * linear.in;
+    gemm.packed_b = linear.packed_back.get();
+    if (gemm.packed_b == nullptr) gemm.b = linear.bf16.data() + part.begin * linear.in;
   } else {
     gemm.b = linear.f32.data() + part.begin * linear.in;
   }
@@ -170,6 +189,37 @@ Status Backward::NormBackward(const Norm& norm, const std::string& module, int64
   return ops_->train().LayerNormBackward(args);
 }
 
+Status Backward::LossBackward(const Part& part, Rows* input, const int32_t* targets, double scale,
+                              double* loss, Rows* d_logits) {
+  const int64_t rows = input->rows, vocab = config_.vocab;
+  const float factor = static_cast<float>(scale);
+  logits_.Resize(rows * vocab);
+  losses_.resize(rows);
+  SWAGE_RETURN_IF_ERROR(Multiply(part, input, logits_.data()));
+  const float cap = static_cast<float>(config_.logit_softcap);
+  if (cap == 0 && !request_->moments && part.linear->IsNarrow() && ops_->narrow() != nullptr &&
+      part.linear->bias.size() == 0) {
+    narrow_out_.Resize(rows * vocab);
+    *d_logits = NarrowRows(&narrow_out_, rows, vocab);
+    SWAGE_RETURN_IF_ERROR(ops_->narrow()->CrossEntropyBackward(
+        rows, vocab, logits_.data(), targets, factor, losses_.data(), narrow_out_.data()));
+    for (int64_t r = 0; r < rows; ++r) *loss += scale * losses_[r];
+    return absl::OkStatus();
+  }
+  d_logits_.Resize(rows * vocab);
+  if (cap > 0) SWAGE_RETURN_IF_ERROR(ops_->SoftCap(rows * vocab, cap, logits_.data()));
+  std::vector<int32_t> known(targets, targets + rows);
+  for (int32_t& target : known) target = std::max(target, 0);
+  SWAGE_RETURN_IF_ERROR(
+      ops_->CrossEntropy(rows, vocab, logits_.data(), known.data(), losses_.data()));
+  for (int64_t r = 0; r < rows; ++r) *loss += targets[r] < 0 ? 0.0 : scale * losses_[r];
+  SWAGE_RETURN_IF_ERROR(ops_->train().CrossEntropyBackward(rows, vocab, logits_.data(), targets,
+                                                           factor, d_logits_.data()));
+  *d_logits = OutputGradients(d_logits_.data(), rows, vocab);
+  if (cap == 0) return absl::OkStatus();
+  return ops_->train().SoftCapBackward(rows * vocab, cap, logits_.data(), d_logits_.data());
+}
+
 Status Backward::HeadChunk(const Head& head, int64_t rows, const float* hidden,
                            const int32_t* targets, double scale, float* d_hidden, double* loss) {
   const int64_t h = config_.hidden, vocab = config_.vocab;
@@ -188,24 +238,8 @@ Status Backward::HeadChunk(const Head& head, int64_t rows, const float* hidden,
     input = Inputs(head_input_.data(), rows, head.project.out);
   }
   const Part part{&head.linear, 0, vocab, HeadSpec(config_).module};
-  logits_.Resize(rows * vocab);
-  d_logits_.Resize(rows * vocab);
-  losses_.resize(rows);
-  SWAGE_RETURN_IF_ERROR(Multiply(part, &input, logits_.data()));
-  const float cap = static_cast<float>(config_.logit_softcap);
-  if (cap > 0) SWAGE_RETURN_IF_ERROR(ops_->SoftCap(rows * vocab, cap, logits_.data()));
-  std::vector<int32_t> known(targets, targets + rows);
-  for (int32_t& target : known) target = std::max(target, 0);
-  SWAGE_RETURN_IF_ERROR(
-      ops_->CrossEntropy(rows, vocab, logits_.data(), known.data(), losses_.data()));
-  for (int64_t r = 0; r < rows; ++r) *loss += targets[r] < 0 ? 0.0 : scale * losses_[r];
-  SWAGE_RETURN_IF_ERROR(ops_->train().CrossEntropyBackward(
-      rows, vocab, logits_.data(), targets, static_cast<float>(scale), d_logits_.data()));
-  if (cap > 0) {
-    SWAGE_RETURN_IF_ERROR(
-        ops_->train().SoftCapBackward(rows * vocab, cap, logits_.data(), d_logits_.data()));
-  }
-  Rows d_logits = OutputGradients(d_logits_.data(), rows, vocab);
+  Rows d_logits;
+  SWAGE_RETURN_IF_ERROR(LossBackward(part, &input, targets, scale, loss, &d_logits));
   d_head_.Resize(rows * input.width);
   float* d_normed = projects ? d_head_.data() : d_hidden;
   SWAGE_RETURN_IF_ERROR(MultiplyBackward(part, &input, &d_logits, d_normed, false));

@@ -61,6 +61,64 @@ FeedParts ExpertPartsOf(const ModelConfig& config, const Block& block, std::stri
           PartOf(block, Cat(prefix, row.expert_down))};
 }
 
+Status PackLinear(Ops* ops, int64_t rows, Linear* linear) {
+  if (linear->bf16.size() == 0) return absl::OkStatus();
+  GemmArgs gemm;
+  gemm.m = rows;
+  gemm.n = linear->out;
+  gemm.k = linear->in;
+  gemm.a_type = gemm.b_type = DType::kBF16;
+  gemm.b = linear->bf16.data();
+  SWAGE_ASSIGN_OR_RETURN(linear->packed, ops->PackB(gemm));
+  if (linear->packed != nullptr) linear->bf16 = Buffer<uint16_t>();
+  return absl::OkStatus();
+}
+
+Status PackLinears(Ops* ops, const ModelConfig& config, int64_t rows, Block* block) {
+  const Architecture& row = ArchitectureOf(config);
+  for (std::string_view module :
+       {row.q, row.k, row.v, row.o, row.gate, row.up, row.down}) {  // not fused, no experts
+    const auto found = block->linears.find(module);
+    if (module.empty() || found == block->linears.end()) continue;
+    SWAGE_RETURN_IF_ERROR(PackLinear(ops, rows, &found->second));
+  }
+  return absl::OkStatus();
+}
+
+Status PackLinearsBack(Ops* ops, const ModelConfig& config, int64_t rows, bool kept,
+                       Block* block) {
+  const Architecture& row = ArchitectureOf(config);
+  for (std::string_view module : {row.q, row.k, row.v, row.o, row.gate, row.up, row.down}) {
+    const auto found = block->linears.find(module);
+    if (module.empty() || found == block->linears.end()) continue;
+    Linear& linear = found->second;
+    if (linear.bf16.size() == 0) continue;
+    GemmArgs gemm;
+    gemm.m = rows;
+    gemm.n = linear.in;
+    gemm.k = linear.out;
+    gemm.layout = GemmLayout::kNN;
+    gemm.a_type = gemm.b_type = DType::kBF16;
+    gemm.b = linear.bf16.data();
+    SWAGE_ASSIGN_OR_RETURN(linear.packed_back, ops->PackB(gemm));
+    const bool feed = module == row.gate || module == row.up || module == row.down;
+    if (kept && feed && linear.packed_back != nullptr) linear.bf16 = Buffer<uint16_t>();
+  }
+  return absl::OkStatus();
+}
+
+bool CanRunNarrow(Ops* ops, const ModelConfig& config, const Block& block) {
+  const NormKind norm = ArchitectureOf(config).norm;
+  if (ops->narrow() == nullptr || norm == NormKind::kLayer || !config.norm_before ||
+      config.HasExperts(block.layer)) {
+    return false;
+  }
+  for (const auto& [module, linear] : block.linears) {
+    if (!linear.IsNarrow() || !linear.activations.empty()) return false;
+  }
+  return true;
+}
+
 Activation ActivationOf(ActivationKind kind) {
   switch (kind) {
     case ActivationKind::kSilu:

@@ -33,6 +33,16 @@ FeedParts FeedPartsOf(const ModelConfig& config, const Block& block);
 // prefix: "mlp.experts.3." or that of the shared expert.
 FeedParts ExpertPartsOf(const ModelConfig& config, const Block& block, std::string_view prefix);
 
+// Repacks bf16 linears of which every row is used at once for products of about `rows` rows; what is
+// repacked has no plain weights any more. Worth its while when several micro-batches follow.
+Status PackLinears(Ops* ops, const ModelConfig& config, int64_t rows, Block* block);
+Status PackLinear(Ops* ops, int64_t rows, Linear* linear);
+// For backwards, which read both forms; `kept`: those of the feed-forward its second form alone.
+Status PackLinearsBack(Ops* ops, const ModelConfig& config, int64_t rows, bool kept, Block* block);
+// Whether norms and activations of this block may write the bf16 that its linears read: the same
+// bits as by f32 and casts.
+bool CanRunNarrow(Ops* ops, const ModelConfig& config, const Block& block);
+
 Activation ActivationOf(ActivationKind kind);
 // Of one layer, without its tensors.
 AttentionArgs AttentionOf(const ModelConfig& config, int64_t layer, int64_t windows,

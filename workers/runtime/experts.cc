@@ -17,7 +17,7 @@ Status Forward::RunExpert(const Block& block, int64_t expert, const std::vector<
   Input input{gathered_.data(), padded, h};
   input.observed_rows = count;
   const FeedParts parts = ExpertPartsOf(config_, block, Cat(row_.experts, expert, "."));
-  SWAGE_RETURN_IF_ERROR(Feed(parts, &input, expert_out_.data()));
+  SWAGE_RETURN_IF_ERROR(Feed(parts, &input, Output{expert_out_.data()}));
   return ops_->ScatterAddRows(count, h, tokens.data(), rows, weights.data(), expert_out_.data(),
                               y);
 }
@@ -31,7 +31,7 @@ Status Forward::RunSharedExpert(const Block& block, int64_t rows, const float* x
       ops_->Activate(Activation::kSigmoid, rows, routed_.data(), nullptr, routed_.data()));
   expert_out_.Resize(rows * h);
   const FeedParts parts = ExpertPartsOf(config_, block, row_.shared_expert);
-  SWAGE_RETURN_IF_ERROR(Feed(parts, &input, expert_out_.data()));
+  SWAGE_RETURN_IF_ERROR(Feed(parts, &input, Output{expert_out_.data()}));
   return ops_->ScatterAddRows(rows, h, nullptr, rows, routed_.data(), expert_out_.data(), y);
 }
 

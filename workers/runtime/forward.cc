@@ -26,11 +26,11 @@ int64_t Forward::BytesPerRow(const ModelConfig& c) {
   return 4 * (2 * c.hidden + attention + 2 * ffn + widest + experts) + 2 * widest;
 }
 
-Status Forward::Multiply(const Linear& linear, Input* input, float* y) {
-  return Multiply(Part{&linear, 0, linear.out, ""}, input, y);
+Status Forward::Multiply(const Linear& linear, Input* input, Output output) {
+  return Multiply(Part{&linear, 0, linear.out, ""}, input, output);
 }
 
-Status Forward::Multiply(const Part& part, Input* input, float* y) {
+Status Forward::Multiply(const Part& part, Input* input, Output output) {
   const Linear& linear = *part.linear;
   const float* x = input->x;
   const int64_t count = input->rows * input->width;
@@ -58,9 +58,11 @@ Status Forward::Multiply(const Part& part, Input* input, float* y) {
   gemm.m = input->rows;
   gemm.n = part.count;
   gemm.k = linear.in;
-  gemm.c = y;
+  gemm.c = output.y;
+  gemm.c_type = output.type;
+  gemm.accumulate = output.add;
   gemm.bias = linear.bias.size() > 0 ? linear.bias.data() + part.begin : nullptr;
-  if (linear.bf16.size() == 0) {
+  if (!linear.IsNarrow()) {
     gemm.a = x;
     gemm.b = linear.f32.data() + part.begin * linear.in;
     return ops_->Gemm(gemm);
@@ -73,7 +75,8 @@ Status Forward::Multiply(const Part& part, Input* input, float* y) {
   }
   gemm.a = cast_.data();
   gemm.a_type = gemm.b_type = DType::kBF16;
-  gemm.b = linear.bf16.data() + part.begin * linear.in;
+  gemm.packed_b = linear.packed.get();
+  if (linear.packed == nullptr) gemm.b = linear.bf16.data() + part.begin * linear.in;
   return ops_->Gemm(gemm);
 }
 
@@ -84,6 +87,23 @@ Status Forward::Normalize(const Norm& norm, int64_t rows, int64_t width, const f
     return ops_->LayerNorm(rows, width, x, OrNull(norm.weight), OrNull(norm.bias), eps, y);
   }
   return ops_->RmsNorm(rows, width, x, norm.weight.data(), eps, y);
+}
+
+Status Forward::NormedInput(const Norm& norm, int64_t rows, const float* x, bool narrow,
+                            Input* input) {
+  const int64_t h = config_.hidden;
+  *input = Input{x, rows, h};
+  if (!config_.norm_before) return absl::OkStatus();
+  if (narrow) {
+    input->x = nullptr;
+    input->cast = true;
+    cast_.Resize(rows * h);
+    return ops_->narrow()->RmsNorm(rows, h, x, norm.weight.data(),
+                                   static_cast<float>(config_.norm_eps), cast_.data());
+  }
+  normed_.Resize(rows * h);
+  input->x = normed_.data();
+  return Normalize(norm, rows, h, x, normed_.data());
 }
 
 Status Forward::Project(const Block& block, int64_t rows, Input* input) {
@@ -125,33 +145,38 @@ Status Forward::Join(const Block& block, std::string_view before, std::string_vi
 Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, float* hidden) {
   const int64_t rows = windows * tokens, h = config_.hidden;
   const int64_t q_width = config_.heads * config_.head_dim;
-  Input input{hidden, rows, h};
-  if (config_.norm_before) {
-    normed_.Resize(rows * h);
-    SWAGE_RETURN_IF_ERROR(
-        Normalize(NormOf(block, row_.attention_norm), rows, h, hidden, normed_.data()));
-    input.x = normed_.data();
-  }
+  Input input;
+  SWAGE_RETURN_IF_ERROR(
+      NormedInput(NormOf(block, row_.attention_norm), rows, hidden, narrow_, &input));
   SWAGE_RETURN_IF_ERROR(Project(block, rows, &input));
   SWAGE_RETURN_IF_ERROR(Rotate(block, rows, tokens));
   if (observer_ != nullptr) {
     SWAGE_RETURN_IF_ERROR(observer_->SeeKeysAndValues(rows, config_.kv_heads * config_.head_dim,
                                                       k_.data(), v_.data()));
   }
-  mixed_.Resize(rows * q_width);
+  Buffer<float>& out = trace_ == nullptr ? mixed_ : trace_->mixed;
+  out.Resize(rows * q_width);
   AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
   attention.q = q_.data();
   attention.k = k_.data();
   attention.v = v_.data();
-  attention.out = mixed_.data();
+  attention.out = out.data();
+  if (trace_ != nullptr) {
+    trace_->logsumexp.Resize(rows * config_.heads);
+    attention.logsumexp = trace_->logsumexp.data();
+  }
   SWAGE_RETURN_IF_ERROR(ops_->Attention(attention));
-  Input mixed{mixed_.data(), rows, q_width};
+  Input mixed{out.data(), rows, q_width};
+  const Linear& o = LinearOf(block, row_.o);
+  if (AddsAtOnce(o, row_.attention_post_norm)) {
+    return Multiply(o, &mixed, Output{hidden, DType::kF32, true});
+  }
   out_.Resize(rows * h);
-  SWAGE_RETURN_IF_ERROR(Multiply(LinearOf(block, row_.o), &mixed, out_.data()));
+  SWAGE_RETURN_IF_ERROR(Multiply(o, &mixed, out_.data()));
   return Join(block, row_.attention_norm, row_.attention_post_norm, rows, hidden);
 }
 
-Status Forward::Feed(const FeedParts& parts, Input* input, float* y) {
+Status Forward::Feed(const FeedParts& parts, Input* input, Output output) {
   const int64_t rows = input->rows, width = parts.up.count, n = rows * width;
   const ActivationKind kind = config_.activation;
   up_.Resize(n);
@@ -171,29 +196,86 @@ Status Forward::Feed(const FeedParts& parts, Input* input, float* y) {
   }
   Input wide{activated, rows, width};
   wide.observed_rows = input->observed_rows;
-  return Multiply(parts.down, &wide, y);
+  return Multiply(parts.down, &wide, output);
+}
+
+// In slices of rows whose gates stay in the cache from one op to the next.
+Status Forward::FeedNarrow(const Block& block, int64_t rows, float* hidden) {
+  constexpr int64_t kSliceFloats = 3 << 20;
+  const int64_t h = config_.hidden;
+  const FeedParts parts = FeedPartsOf(config_, block);
+  const int64_t width = parts.up.count;
+  const int64_t slices = (rows * width + kSliceFloats - 1) / kSliceFloats;
+  const int64_t slice = (rows + slices - 1) / slices;
+  if (trace_ != nullptr) {
+    trace_->gate.Resize(rows * width);
+    trace_->up.Resize(rows * width);
+  } else {
+    gate_.Resize(slice * width);
+    up_.Resize(slice * width);
+  }
+  wide_.Resize(slice * width);
+  for (int64_t r = 0; r < rows; r += slice) {
+    const int64_t now = std::min(slice, rows - r), n = now * width;
+    Input input;
+    SWAGE_RETURN_IF_ERROR(
+        NormedInput(NormOf(block, row_.ffn_norm), now, hidden + r * h, true, &input));
+    if (trace_ != nullptr) {
+      uint16_t *gate = trace_->gate.data() + r * width, *up = trace_->up.data() + r * width;
+      SWAGE_RETURN_IF_ERROR(Multiply(parts.gate, &input, Output{gate, DType::kBF16}));
+      SWAGE_RETURN_IF_ERROR(Multiply(parts.up, &input, Output{up, DType::kBF16}));
+      SWAGE_RETURN_IF_ERROR(ops_->narrow()->SwiGlu(n, gate, up, wide_.data()));
+    } else {
+      SWAGE_RETURN_IF_ERROR(Multiply(parts.gate, &input, gate_.data()));
+      SWAGE_RETURN_IF_ERROR(Multiply(parts.up, &input, up_.data()));
+      SWAGE_RETURN_IF_ERROR(
+          ops_->narrow()->SwiGlu(n, gate_.data(), up_.data(), wide_.data()));
+    }
+    Input wide{nullptr, now, width};
+    wide.cast = true;
+    std::swap(cast_, wide_);
+    SWAGE_RETURN_IF_ERROR(
+        Multiply(parts.down, &wide, Output{hidden + r * h, DType::kF32, true}));
+    std::swap(cast_, wide_);
+  }
+  return absl::OkStatus();
 }
 
 Status Forward::FeedForward(const Block& block, int64_t rows, float* hidden) {
   const int64_t h = config_.hidden;
-  const float* x = hidden;
-  if (config_.norm_before) {
-    normed_.Resize(rows * h);
-    SWAGE_RETURN_IF_ERROR(Normalize(NormOf(block, row_.ffn_norm), rows, h, hidden, normed_.data()));
-    x = normed_.data();
-  }
-  out_.Resize(rows * h);
+  const Norm& norm = NormOf(block, row_.ffn_norm);
+  Input input;
   if (config_.HasExperts(block.layer)) {
-    SWAGE_RETURN_IF_ERROR(RunExperts(block, rows, x, out_.data()));
-  } else {
-    Input input{x, rows, h};
-    SWAGE_RETURN_IF_ERROR(Feed(FeedPartsOf(config_, block), &input, out_.data()));
+    SWAGE_RETURN_IF_ERROR(NormedInput(norm, rows, hidden, false, &input));
+    out_.Resize(rows * h);
+    SWAGE_RETURN_IF_ERROR(RunExperts(block, rows, input.x, out_.data()));
+    return Join(block, row_.ffn_norm, row_.ffn_post_norm, rows, hidden);
   }
+  const FeedParts parts = FeedPartsOf(config_, block);
+  const bool adds = AddsAtOnce(*parts.down.linear, row_.ffn_post_norm);
+  if (narrow_ && adds && parts.gate.linear != nullptr &&
+      config_.activation == ActivationKind::kSilu) {
+    return FeedNarrow(block, rows, hidden);
+  }
+  SWAGE_RETURN_IF_ERROR(NormedInput(norm, rows, hidden, narrow_, &input));
+  if (adds) return Feed(parts, &input, Output{hidden, DType::kF32, true});
+  out_.Resize(rows * h);
+  SWAGE_RETURN_IF_ERROR(Feed(parts, &input, Output{out_.data()}));
   return Join(block, row_.ffn_norm, row_.ffn_post_norm, rows, hidden);
+}
+
+bool Forward::CanKeep(Ops* ops, const ModelConfig& config, const Block& block) {
+  const Architecture& row = ArchitectureOf(config);
+  if (!CanRunNarrow(ops, config, block) || !row.ffn_post_norm.empty()) return false;
+  const FeedParts parts = FeedPartsOf(config, block);
+  return parts.gate.linear != nullptr && config.activation == ActivationKind::kSilu &&
+         parts.down.linear->bias.size() == 0;
 }
 
 Status Forward::RunBlock(const Block& block, int64_t windows, int64_t tokens, float* hidden) {
   steps_ = 0;
+  narrow_ = observer_ == nullptr && CanRunNarrow(ops_, config_, block);
+  SWAGE_CHECK(trace_ == nullptr || CanKeep(ops_, config_, block), "a block without a trace");
   SWAGE_RETURN_IF_ERROR(Attend(block, windows, tokens, hidden));
   return FeedForward(block, windows * tokens, hidden);
 }

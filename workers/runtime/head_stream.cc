@@ -37,7 +37,9 @@ Status HeadStream::Load() {
   if (Sliced(model_)) {
     SWAGE_ASSIGN_OR_RETURN(head_, model_.LoadHeadEntry(ops_, compute_));
   } else {
+    constexpr int64_t kPackedFor = 1024;  // rows of a chunk of logits, about
     SWAGE_ASSIGN_OR_RETURN(head_, model_.LoadHead(ops_, compute_));
+    SWAGE_RETURN_IF_ERROR(PackLinear(ops_, kPackedFor, &head_.linear));
   }
   return absl::OkStatus();
 }

@@ -6,8 +6,8 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kBackwardBytes = 128 << 20;  // working memory of one micro-batch
-constexpr int64_t kBackwardRows = 2048;        // more rows leave the caches
+constexpr int64_t kBackwardBytes = 176 << 20;  // working memory of one micro-batch
+constexpr int64_t kBackwardRows = 1024;        // more rows leave the caches
 
 int64_t WindowsPerStep(const ModelConfig& config, int64_t tokens) {
   const int64_t rows = std::min(kBackwardBytes / Backward::BytesPerRow(config), kBackwardRows);
@@ -99,6 +99,15 @@ class LossRun {
     return args_.hooks.check ? args_.hooks.check() : absl::OkStatus();
   }
 
+  // Asked of each block in turn: takes the room that it says yes for.
+  bool KeepsTraceOf(const Block& block) {
+    if (!Backward::CanTakeKept(ops_, config_, block, request_)) return false;
+    const int64_t row = 4 * config_.heads * (config_.head_dim + 1) + 4 * config_.ffn;
+    if (kept_bytes_ + rows_ * row > args_.keep_bytes) return false;
+    kept_bytes_ += rows_ * row;
+    return true;
+  }
+
   Status RunForward() {
     checkpoints_.resize(config_.layers + 1);
     checkpoints_[0].Resize(width_);
@@ -106,13 +115,17 @@ class LossRun {
         model_.Embed(ops_, args_.windows, args_.tokens, args_.ids, checkpoints_[0].data()));
     Forward forward(ops_, config_);
     const int64_t window = args_.tokens * config_.hidden;
+    traces_.resize(config_.layers);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
       SWAGE_ASSIGN_OR_RETURN(Block block, Load(layer));
+      const bool keeps = KeepsTraceOf(block);
+      SWAGE_RETURN_IF_ERROR(PackLinears(ops_, config_, step_ * args_.tokens, &block));
       Buffer<float>& out = checkpoints_[layer + 1];
       out.Resize(width_);
       std::copy_n(checkpoints_[layer].data(), width_, out.data());
       for (int64_t w = 0; w < args_.windows; w += step_) {
         const int64_t now = std::min(step_, args_.windows - w);
+        forward.Keep(keeps ? &traces_[layer].emplace_back() : nullptr);
         SWAGE_RETURN_IF_ERROR(forward.RunBlock(block, now, args_.tokens, out.data() + w * window));
         SWAGE_RETURN_IF_ERROR(Step(now));
       }
@@ -143,16 +156,20 @@ class LossRun {
 
   Status RunLayerBackward(int64_t layer) {
     SWAGE_ASSIGN_OR_RETURN(Block block, Load(layer));
+    const bool keeps = !traces_[layer].empty();
+    SWAGE_RETURN_IF_ERROR(PackLinearsBack(ops_, config_, step_ * args_.tokens, keeps, &block));
     Gradients gradients;
     const int64_t window = args_.tokens * config_.hidden;
     for (int64_t w = 0; w < args_.windows; w += step_) {
       const int64_t now = std::min(step_, args_.windows - w);
+      const BlockTrace* kept = keeps ? &traces_[layer][w / step_] : nullptr;
       SWAGE_RETURN_IF_ERROR(
           backward_.RunBlock(block, now, args_.tokens, checkpoints_.back().data() + w * window,
-                             d_hidden_.data() + w * window, request_, &gradients));
+                             d_hidden_.data() + w * window, request_, &gradients, kept));
       SWAGE_RETURN_IF_ERROR(Step(now));
     }
     checkpoints_.pop_back();
+    traces_.pop_back();
     model_.ReleaseBlock(layer);
     return HandOver(&gradients, "");
   }
@@ -180,6 +197,8 @@ class LossRun {
   Backward backward_;
   AppliedParameters applied_;  // of the loaded block
   std::vector<Buffer<float>> checkpoints_;
+  std::vector<std::vector<BlockTrace>> traces_;  // by layer and micro-batch; empty: not kept
+  int64_t kept_bytes_ = 0;
   Buffer<float> d_hidden_;
   Gradients outer_;  // of the head and of embeddings
   double done_ = 0;

@@ -20,6 +20,9 @@ struct LossArgs {
   const int32_t* targets = nullptr;  // [windows, tokens], -1: not counted; null: the next tokens
   Compute compute = Compute::kF32;
   const LinearParameters* parameters = nullptr;  // null: all dense
+  // Memory for what blocks compute on the way forward (bf16 only), so that the way back need not
+  // compute it again; blocks that find no room are computed twice.
+  int64_t keep_bytes = int64_t{512} << 20;
   RunHooks hooks;
 };
 

@@ -26,10 +26,16 @@ enum class Compute { kF32, kBF16 };
 
 struct Linear {
   int64_t out = 0, in = 0;
-  Buffer<float> f32;  // [out, in]; one of the two is filled
+  Buffer<float> f32;  // [out, in]; one of f32, bf16 and packed is filled
   Buffer<uint16_t> bf16;
+  std::unique_ptr<PackedMatrix> packed;       // of bf16 (PackLinears)
+  std::unique_ptr<PackedMatrix> packed_back;  // the same for gradients of inputs
   Buffer<float> bias;       // [out] or empty
   std::string activations;  // "" or the format to which each input row is rounded first
+
+  bool IsNarrow() const {
+    return bf16.size() > 0 || packed != nullptr || packed_back != nullptr;
+  }
 };
 
 struct Norm {

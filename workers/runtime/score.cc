@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kHiddenBytes = 256 << 20;   // hidden states of one model
 constexpr int64_t kWorkingBytes = 128 << 20;  // of one micro-batch
 constexpr int64_t kLogitsBytes = 32 << 20;    // one chunk of logits
-constexpr int64_t kMicroBatchRows = 4160;     // more rows do not make the products faster
+constexpr int64_t kMicroBatchRows = 1040;     // more rows leave the caches
 
 int64_t WindowsPerPass(const ModelConfig& config, int64_t tokens) {
   return std::max<int64_t>(1, kHiddenBytes / (tokens * config.hidden * 4));
@@ -54,7 +54,8 @@ Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windo
   const int64_t batch = WindowsPerMicroBatch(config, tokens);
   BlockStream stream(model);
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    SWAGE_ASSIGN_OR_RETURN(const Block block, stream.Load(ops, layer, compute));
+    SWAGE_ASSIGN_OR_RETURN(Block block, stream.Load(ops, layer, compute));
+    SWAGE_RETURN_IF_ERROR(PackLinears(ops, config, std::min(batch, windows) * tokens, &block));
     for (int64_t w = 0; w < windows; w += batch) {
       const int64_t now = std::min(batch, windows - w);
       SWAGE_RETURN_IF_ERROR(

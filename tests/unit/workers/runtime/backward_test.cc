@@ -269,6 +269,22 @@ TEST_F(BackwardTest, Bf16IsNearAndOverTheSamePath) {
   EXPECT_GT(off, 1e-4 * norm) << "the products were not done in bf16";
 }
 
+TEST_F(BackwardTest, WhatIsKeptNeedNotBeComputedAnew) {
+  Open("classics-6m.trained");
+  const std::unique_ptr<Ops> cpu = NewCpuOps(2);
+  args_.compute = Compute::kBF16;
+  Tensors kept, anew;
+  ASSERT_TRUE(Run(cpu.get(), {}, &kept).ok());
+  args_.keep_bytes = 0;
+  ASSERT_TRUE(Run(cpu.get(), {}, &anew).ok());
+  ASSERT_EQ(kept.size(), anew.size());
+  for (const auto& [name, values] : anew) {
+    const double norm = ValuesOf<double>(*golden_, name + "#norm")[0];
+    EXPECT_LE(DistanceOf(kept[name], values), 0.02 * norm) << name;
+    EXPECT_LE(DistanceOf(values, ValuesOf<float>(*golden_, name)), 0.08 * norm) << name;
+  }
+}
+
 TEST_F(BackwardTest, WhatCannotBeIsRefusedByName) {
   Open("llama.default");
   const std::unique_ptr<Ops> cpu = NewCpuOps(1);
