@@ -17,6 +17,8 @@ struct AttentionArgs {
   float* out = nullptr;
   float* logsumexp = nullptr;  // [windows*tokens, heads] when the backward will be wanted
   int64_t window = 0;  // a query sees this many tokens, itself the last of them; 0: all before it
+  // Products may be of bf16 (sums and the softmax are f32) where that is faster; so may the gradient's.
+  bool narrow = false;
   float softcap = 0;   // scores become softcap * tanh(scores / softcap); 0: they stay
 };
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/api/check.h"
+#include "kernels/cpu/attention_bf16.h"
 #include "kernels/cpu/ops_cpu.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
@@ -27,11 +28,36 @@ Packing PackingOf(const AttentionArgs& args) {
   return packing;
 }
 
+// Where the rows of a window and key-value head begin.
+int64_t FirstOf(const AttentionArgs& args, int64_t item) {
+  const int64_t width = args.kv_heads * args.head_dim;
+  return item / args.kv_heads * args.tokens * width + item % args.kv_heads * args.head_dim;
+}
+
+cpu::QueryBlock QueriesOf(const AttentionArgs& args, int64_t window, int64_t head, int64_t block) {
+  cpu::QueryBlock queries;
+  queries.begin = block * cpu::kQueryBlock;
+  queries.rows = std::min(cpu::kQueryBlock, args.tokens - queries.begin);
+  queries.stride = args.heads * args.head_dim;
+  queries.head_dim = args.head_dim;
+  queries.scale = args.scale;
+  queries.window = args.window == 0 ? args.tokens : args.window;
+  queries.softcap = args.softcap;
+  const int64_t row = window * args.tokens + queries.begin;
+  const int64_t at = row * queries.stride + head * args.head_dim;
+  queries.q = args.q + at;
+  queries.out = args.out + at;
+  if (args.logsumexp != nullptr) {
+    queries.logsumexp = args.logsumexp + row * args.heads + head;
+    queries.logsumexp_stride = args.heads;
+  }
+  return queries;
+}
+
 // Into zeroed k, blocks of [head_dim, kKeyBlock], and v [key_stride, value_width].
 void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, float* k, float* v) {
   const int64_t width = args.kv_heads * args.head_dim;
-  const int64_t first =
-      item / args.kv_heads * args.tokens * width + item % args.kv_heads * args.head_dim;
+  const int64_t first = FirstOf(args, item);
   std::fill(k, k + packing.keys_size, 0.0f);
   std::fill(v, v + packing.values_size, 0.0f);
   for (int64_t t = 0; t < args.tokens; ++t) {
@@ -47,39 +73,48 @@ void Repack(const AttentionArgs& args, const Packing& packing, int64_t item, flo
 Status CpuOps::Attention(const AttentionArgs& args) {
   SWAGE_RETURN_IF_ERROR(CheckAttention(args));
   if (args.windows == 0 || args.tokens == 0) return Status();
-  const Packing packing = PackingOf(args);
   const int64_t kv_items = args.windows * args.kv_heads;
+  const int64_t blocks = RoundUp(args.tokens, cpu::kQueryBlock) / cpu::kQueryBlock;
+  const int64_t per_kv = args.heads / args.kv_heads;
+  // Calls attend(queries, kv item) for every block of queries of every head.
+  const auto for_blocks = [&](const auto& attend) {
+    cpu::ParallelForEach(threads_, args.windows * args.heads * blocks, [&](int64_t item) {
+      const int64_t head = item / blocks % args.heads, window = item / blocks / args.heads;
+      attend(QueriesOf(args, window, head, item % blocks),
+             window * args.kv_heads + head / per_kv);
+    });
+  };
+  if (args.narrow && cpu::AttentionRunsBf16(args.head_dim)) {
+    const int64_t size = RoundUp(args.tokens, cpu::kKeyBlock) * args.head_dim / 2;
+    const int64_t width = args.kv_heads * args.head_dim;
+    pairs_.resize(2 * kv_items * size);
+    cpu::ParallelForEach(threads_, kv_items, [&](int64_t item) {
+      const int64_t first = FirstOf(args, item);
+      uint32_t* keys = &pairs_[2 * item * size];
+      cpu::PackPairsDown(args.tokens, args.head_dim, args.k + first, width, keys);
+      cpu::PackPairsAlong(args.tokens, args.head_dim, args.v + first, width, keys + size);
+    });
+    for_blocks([&](const cpu::QueryBlock& queries, int64_t item) {
+      thread_local std::vector<float> scratch;
+      scratch.resize(cpu::AttendPairsScratchFloats(args.head_dim));
+      cpu::PairHead keys;
+      keys.keys_down = &pairs_[2 * item * size];
+      keys.values_along = keys.keys_down + size;
+      cpu::AttendBlockPairs(queries, keys, scratch.data());
+    });
+    return Status();
+  }
+  const Packing packing = PackingOf(args);
   keys_.resize(kv_items * packing.keys_size);
   values_.resize(kv_items * packing.values_size);
   cpu::ParallelForEach(threads_, kv_items, [&](int64_t item) {
     Repack(args, packing, item, &keys_[item * packing.keys_size],
            &values_[item * packing.values_size]);
   });
-  const int64_t blocks = RoundUp(args.tokens, cpu::kQueryBlock) / cpu::kQueryBlock;
-  const int64_t q_width = args.heads * args.head_dim, per_kv = args.heads / args.kv_heads;
-  cpu::ParallelForEach(threads_, args.windows * args.heads * blocks, [&](int64_t item) {
+  for_blocks([&](const cpu::QueryBlock& queries, int64_t item) {
     thread_local std::vector<float> scratch;
     scratch.resize(cpu::AttendScratchFloats(args.head_dim));
-    const int64_t block = item % blocks, head = item / blocks % args.heads,
-                  window = item / blocks / args.heads;
-    const int64_t kv = window * args.kv_heads + head / per_kv;
-    cpu::QueryBlock queries;
-    queries.begin = block * cpu::kQueryBlock;
-    queries.rows = std::min(cpu::kQueryBlock, args.tokens - queries.begin);
-    queries.stride = q_width;
-    queries.head_dim = args.head_dim;
-    queries.scale = args.scale;
-    queries.window = args.window == 0 ? args.tokens : args.window;
-    queries.softcap = args.softcap;
-    const int64_t at = (window * args.tokens + queries.begin) * q_width + head * args.head_dim;
-    queries.q = args.q + at;
-    queries.out = args.out + at;
-    if (args.logsumexp != nullptr) {
-      queries.logsumexp =
-          args.logsumexp + (window * args.tokens + queries.begin) * args.heads + head;
-      queries.logsumexp_stride = args.heads;
-    }
-    const cpu::HeadKeys keys{&keys_[kv * packing.keys_size], &values_[kv * packing.values_size],
+    const cpu::HeadKeys keys{&keys_[item * packing.keys_size], &values_[item * packing.values_size],
                              packing.value_width};
     cpu::AttendBlock(queries, keys, scratch.data());
   });

@@ -98,6 +98,7 @@ class CpuTrain : public TrainOps {
   const int threads_;
   // Of AttentionBackward: keys and values as it reads them, and each head's gradients of them.
   std::vector<float> packed_, dk_, dv_;
+  std::vector<uint32_t> pairs_;
 };
 
 class CpuNarrow : public NarrowOps {

@@ -86,6 +86,7 @@ class CpuOps : public Ops {
   cpu::CpuNarrow narrow_;
   RopeTable rope_;
   std::vector<float> keys_, values_;  // attention's repacked keys and values
+  std::vector<uint32_t> pairs_;       // the same in bf16
 };
 
 }  // namespace swage

@@ -5,6 +5,7 @@
 
 #include "kernels/api/check.h"
 #include "kernels/api/check_families.h"
+#include "kernels/cpu/attention_bf16.h"
 #include "kernels/cpu/families_cpu.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
@@ -42,6 +43,22 @@ void PackHead(const AttentionArgs& f, const HeadLayout& layout, int64_t item, fl
     }
     std::copy_n(k, f.head_dim, to + 2 * layout.down + t * layout.width);
   }
+}
+
+// The same in bf16 (attention_bf16.h): keys down, values down, keys along.
+void PackPairs(const AttentionArgs& f, const HeadLayout& layout, int64_t item, uint32_t* to) {
+  const int64_t stride = f.kv_heads * f.head_dim;
+  const int64_t first = item / f.kv_heads * f.tokens * stride + item % f.kv_heads * f.head_dim;
+  PackPairsDown(f.tokens, f.head_dim, f.k + first, stride, to);
+  PackPairsDown(f.tokens, f.head_dim, f.v + first, stride, to + layout.down / 2);
+  PackPairsAlong(f.tokens, f.head_dim, f.k + first, stride, to + layout.down);
+}
+PairHead PairsOf(const HeadLayout& layout, const uint32_t* pairs) {
+  PairHead keys;
+  keys.keys_down = pairs;
+  keys.values_down = pairs + layout.down / 2;
+  keys.keys_along = pairs + layout.down;
+  return keys;
 }
 
 // Sum over the heads that share a key-value head, in their order, of rows of `parts`.
@@ -124,18 +141,24 @@ Status CpuTrain::AttentionBackward(const AttentionGradArgs& args) {
   const int64_t kv_items = f.windows * f.kv_heads, per_kv = f.heads / f.kv_heads;
   const HeadLayout layout(f);
   const int64_t width = layout.width, part_size = layout.key_stride * width;
-  packed_.resize(kv_items * layout.size);
+  const bool narrow = f.narrow && AttentionRunsBf16(f.head_dim);
+  packed_.resize(narrow ? 0 : kv_items * layout.size);
+  pairs_.resize(narrow ? kv_items * 3 * layout.down / 2 : 0);
   dk_.resize(f.windows * f.heads * part_size);
   dv_.resize(f.windows * f.heads * part_size);
-  ParallelForEach(threads_, kv_items,
-                  [&](int64_t i) { PackHead(f, layout, i, &packed_[i * layout.size]); });
+  ParallelForEach(threads_, kv_items, [&](int64_t i) {
+    if (narrow) {
+      PackPairs(f, layout, i, &pairs_[i * 3 * layout.down / 2]);
+    } else {
+      PackHead(f, layout, i, &packed_[i * layout.size]);
+    }
+  });
   ParallelForEach(threads_, f.windows * f.heads, [&](int64_t item) {
     const int64_t window = item / f.heads, head = item % f.heads;
-    const float* kv = &packed_[(window * f.kv_heads + head / per_kv) * layout.size];
+    const int64_t kv_item = window * f.kv_heads + head / per_kv;
     const int64_t q_width = f.heads * f.head_dim;
     const int64_t at = window * f.tokens * q_width + head * f.head_dim;
     thread_local std::vector<float> scratch;
-    scratch.resize(AttendBackwardScratchFloats(width));
     HeadGradient gradient;
     gradient.tokens = f.tokens;
     gradient.head_dim = f.head_dim;
@@ -149,14 +172,22 @@ Status CpuTrain::AttentionBackward(const AttentionGradArgs& args) {
     gradient.stride = q_width;
     gradient.logsumexp = f.logsumexp + window * f.tokens * f.heads + head;
     gradient.logsumexp_stride = f.heads;
-    gradient.keys_down = kv;
-    gradient.values_down = kv + layout.down;
-    gradient.keys = kv + 2 * layout.down;
     gradient.dk = &dk_[item * part_size];
     gradient.dv = &dv_[item * part_size];
     std::fill_n(gradient.dk, part_size, 0.0f);
     std::fill_n(gradient.dv, part_size, 0.0f);
     gradient.width = width;
+    if (narrow) {
+      scratch.resize(AttendBackwardPairsScratchFloats(f.head_dim));
+      AttendBackwardPairs(gradient, PairsOf(layout, &pairs_[kv_item * 3 * layout.down / 2]),
+                          scratch.data());
+      return;
+    }
+    const float* kv = &packed_[kv_item * layout.size];
+    gradient.keys_down = kv;
+    gradient.values_down = kv + layout.down;
+    gradient.keys = kv + 2 * layout.down;
+    scratch.resize(AttendBackwardScratchFloats(width));
     AttendBackward(gradient, scratch.data());
   });
   ParallelForEach(threads_, kv_items, [&](int64_t item) {

@@ -81,7 +81,7 @@ Status Backward::TraceAttention(const Block& block, int64_t windows, int64_t tok
   if (kept_ == nullptr) {
     mixed_.Resize(q_.size());
     logsumexp_.Resize(rows * config_.heads);
-    AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
+    AttentionArgs attention = AttentionOf(config_, block, windows, tokens);
     attention.q = q_.data();
     attention.k = k_.data();
     attention.v = v_.data();
@@ -157,7 +157,7 @@ Status Backward::AttentionBackward(const Block& block, int64_t windows, int64_t 
   Rows d_projected = OutputGradients(d_out, rows, h);
   SWAGE_RETURN_IF_ERROR(
       MultiplyBackward(PartOf(block, row_.o), &mixed, &d_projected, d_mixed_.data(), false));
-  AttentionArgs forward = AttentionOf(config_, block.layer, windows, tokens);
+  AttentionArgs forward = AttentionOf(config_, block, windows, tokens);
   forward.q = q_.data();
   forward.k = k_.data();
   forward.v = v_.data();

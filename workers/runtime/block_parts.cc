@@ -133,8 +133,9 @@ Activation ActivationOf(ActivationKind kind) {
   return Activation::kRelu;
 }
 
-AttentionArgs AttentionOf(const ModelConfig& config, int64_t layer, int64_t windows,
+AttentionArgs AttentionOf(const ModelConfig& config, const Block& block, int64_t windows,
                           int64_t tokens) {
+  const int64_t layer = block.layer;
   AttentionArgs attention;
   attention.windows = windows;
   attention.tokens = tokens;
@@ -143,6 +144,7 @@ AttentionArgs AttentionOf(const ModelConfig& config, int64_t layer, int64_t wind
   attention.head_dim = config.head_dim;
   const double divisor = config.scale_by_layer ? static_cast<double>(layer + 1) : 1.0;
   attention.scale = static_cast<float>(config.attention_scale / divisor);
+  attention.narrow = LinearOf(block, ArchitectureOf(config).o).IsNarrow();
   attention.softcap = static_cast<float>(config.attention_softcap);
   attention.window = config.IsLocal(layer) ? config.sliding_window : 0;
   return attention;

@@ -44,8 +44,8 @@ Status PackLinearsBack(Ops* ops, const ModelConfig& config, int64_t rows, bool k
 bool CanRunNarrow(Ops* ops, const ModelConfig& config, const Block& block);
 
 Activation ActivationOf(ActivationKind kind);
-// Of one layer, without its tensors.
-AttentionArgs AttentionOf(const ModelConfig& config, int64_t layer, int64_t windows,
+// Of one layer, without its tensors. Narrow where its linears are.
+AttentionArgs AttentionOf(const ModelConfig& config, const Block& block, int64_t windows,
                           int64_t tokens);
 // Products keep a plan for each number of rows: experts get theirs rounded up, with rows of zeros,
 // so that there are few.

@@ -156,7 +156,7 @@ Status Forward::Attend(const Block& block, int64_t windows, int64_t tokens, floa
   }
   Buffer<float>& out = trace_ == nullptr ? mixed_ : trace_->mixed;
   out.Resize(rows * q_width);
-  AttentionArgs attention = AttentionOf(config_, block.layer, windows, tokens);
+  AttentionArgs attention = AttentionOf(config_, block, windows, tokens);
   attention.q = q_.data();
   attention.k = k_.data();
   attention.v = v_.data();

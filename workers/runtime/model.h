@@ -20,8 +20,8 @@
 
 namespace swage {
 
-// f32: everything. bf16: weights and the inputs of matrix products are bf16; sums, norms, attention
-// and the residual stream stay f32.
+// f32: everything. bf16: weights and the inputs of matrix products are bf16, attention's where the CPU
+// has such instructions; sums, norms, softmax and the residual stream stay f32.
 enum class Compute { kF32, kBF16 };
 
 struct Linear {

@@ -93,6 +93,68 @@ TEST_P(NarrowOpsTest, CrossEntropyBackward) {
 
 INSTANTIATE_ON_DEVICES(NarrowOpsTest);
 
+using NarrowAttentionTest = OpTest;
+
+double NormOf(const std::vector<float>& x) {
+  double sum = 0;
+  for (const float value : x) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum);
+}
+
+// bf16 rounds by 2^-9 of each value: a hundredth of the norm is far beyond what products make of it.
+void ExpectNear(const std::vector<float>& got, const std::vector<float>& want, const char* what) {
+  std::vector<float> off(got.size());
+  for (size_t i = 0; i < got.size(); ++i) off[i] = got[i] - want[i];
+  EXPECT_LE(NormOf(off), 0.01 * NormOf(want)) << what;
+}
+
+TEST_P(NarrowAttentionTest, AndItsGradientAreNearTheReference) {
+  struct Case {
+    int64_t tokens, head_dim, window;
+    float softcap;
+  };
+  for (const Case& c : {Case{1, 64, 0, 0}, Case{77, 64, 0, 0}, Case{130, 128, 20, 5},
+                        Case{65, 80, 0, 0}}) {
+    AttentionArgs args;
+    args.windows = 2;
+    args.tokens = c.tokens;
+    args.heads = 4;
+    args.kv_heads = 2;
+    args.head_dim = c.head_dim;
+    args.window = c.window;
+    args.softcap = c.softcap;
+    args.scale = 0.15f;
+    args.narrow = true;
+    const int64_t rows = 2 * c.tokens, wide = rows * 4 * c.head_dim, slim = wide / 2;
+    const std::vector<float> q = Gaussians(wide, 1), k = Gaussians(slim, 2), v = Gaussians(slim, 3),
+                             d_out = Gaussians(wide, 4);
+    std::vector<float> out(wide), lse(rows * 4), dq(wide), dk(slim), dv(slim);
+    AttentionArgs want = args;
+    want.q = q.data(), want.k = k.data(), want.v = v.data();
+    want.out = out.data(), want.logsumexp = lse.data();
+    ASSERT_TRUE(ref()->Attention(want).ok());
+    ASSERT_TRUE(ref()->train().AttentionBackward(
+        {&want, d_out.data(), dq.data(), dk.data(), dv.data()}).ok());
+    auto q_at = On(q), k_at = On(k), v_at = On(v), d_out_at = On(d_out);
+    auto out_at = Space<float>(wide), lse_at = Space<float>(rows * 4), dq_at = Space<float>(wide),
+         dk_at = Space<float>(slim), dv_at = Space<float>(slim);
+    args.q = q_at.data(), args.k = k_at.data(), args.v = v_at.data();
+    args.out = out_at.data(), args.logsumexp = lse_at.data();
+    RUN_OP(ops()->Attention(args));
+    ExpectNear(out_at.Get(), out, "out");
+    ExpectNear(lse_at.Get(), lse, "logsumexp");
+    RUN_OP(ops()->train().AttentionBackward(
+        {&args, d_out_at.data(), dq_at.data(), dk_at.data(), dv_at.data()}));
+    if (c.tokens > 1) {  // a single key has the weight 1 whatever its score
+      ExpectNear(dq_at.Get(), dq, "dq");
+      ExpectNear(dk_at.Get(), dk, "dk");
+    }
+    ExpectNear(dv_at.Get(), dv, "dv");
+  }
+}
+
+INSTANTIATE_ON_DEVICES(NarrowAttentionTest);
+
 using PackedGemmTest = OpTest;
 
 TEST_P(PackedGemmTest, IsThePlainProduct) {
