@@ -66,6 +66,13 @@ Status RunBlocks(Ops* ops, const Model& model, const int32_t* ids, int64_t windo
   return absl::OkStatus();
 }
 
+// While a linear is repacked it is there twice.
+int64_t LargestLinearBytes(const Model& model) {
+  int64_t largest = 0;
+  for (const LinearSpec& spec : model.linears(0)) largest = std::max(largest, 2 * spec.out * spec.in);
+  return largest;
+}
+
 // The scored rows of hidden[windows * tokens, H]: all but each window's last, which predicts beyond
 // it.
 void DropLastRows(int64_t windows, int64_t tokens, int64_t width, Buffer<float>* hidden) {
