@@ -256,14 +256,14 @@ Status Backward::HeadChunk(const Head& head, int64_t rows, const float* hidden,
 Status Backward::RunHead(const Head& head, int64_t rows, const float* hidden,
                          const int32_t* targets, double scale, const GradientRequest& request,
                          float* d_hidden, double* loss, Gradients* out) {
-  constexpr int64_t kLogitsFloats = 8 << 20;  // of one chunk
+  constexpr int64_t kLogitsFloats = 8 << 20, kChunkRows = 1024;  // of one chunk, at most
   if (!head.linear.activations.empty()) {
     return NoGradient(Cat("inputs rounded to ", head.linear.activations, ", as the head has them"));
   }
   prefix_.clear();
   request_ = &request;
   gradients_ = out;
-  const int64_t chunk = std::clamp<int64_t>(kLogitsFloats / config_.vocab, 1, 4096);
+  const int64_t chunk = std::clamp<int64_t>(kLogitsFloats / config_.vocab, 1, kChunkRows);
   for (int64_t r = 0; r < rows; r += chunk) {
     const int64_t now = std::min(chunk, rows - r), at = r * config_.hidden;
     SWAGE_RETURN_IF_ERROR(

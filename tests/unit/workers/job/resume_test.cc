@@ -169,7 +169,7 @@ TEST_F(ResumeTest, AStageThatCannotFitIsRefusedBeforeItBegins) {
     if (p.stage == "evaluate") fraction = p.fraction;
   };
   // Enough to compress the blocks, too little for the hidden states and logits of 32 windows.
-  request.memory_limit_bytes = AnonymousBytes() + (90 << 20);
+  request.memory_limit_bytes = AnonymousBytes() + (70 << 20);
   const Status status = RunRecipe(Env::Posix(), request, hooks).status();
   EXPECT_EQ(ReasonOf(status), "MEMORY_LIMIT") << status;
   EXPECT_NE(MessageOf(status).find("evaluate needs"), std::string::npos) << status;
