@@ -39,7 +39,8 @@ Status Forward::Multiply(const Part& part, Input* input, Output output) {
     const int64_t rows = input->observed_rows < 0 ? input->rows : input->observed_rows;
     SWAGE_RETURN_IF_ERROR(observer_->SeeInput(linear, input->step, rows, input->width, x));
     if (observer_->Skips(linear)) {
-      if (y != nullptr) std::fill(y, y + input->rows * part.count, 0.0f);
+      auto* y = static_cast<float*>(output.y);  // whoever looks on reads f32
+      if (y != nullptr && !output.add) std::fill(y, y + input->rows * part.count, 0.0f);
       return absl::OkStatus();
     }
   }
