@@ -6,6 +6,8 @@
 
 namespace swage {
 
+inline constexpr int64_t kNanosPerMilli = 1'000'000;
+
 class Clock {
  public:
   virtual ~Clock() = default;

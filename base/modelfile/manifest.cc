@@ -16,7 +16,7 @@ namespace {
 constexpr uint64_t kVersion = 1;
 constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
 
-Status Malformed(std::string_view message) { return InvalidInput("MANIFEST_MALFORMED", Cat("manifest: ", message)); }
+Status MalformedManifest(std::string_view message) { return InvalidInput("MANIFEST_MALFORMED", Cat("manifest: ", message)); }
 
 // The one place that knows the keys, by the depth at which their values stand.
 class ManifestEvents : public JsonEvents {
@@ -43,11 +43,11 @@ class ManifestEvents : public JsonEvents {
     if (!expected || !known) return Unexpected(is_array ? "a list" : "an object");
     if (depth == kFileDepth - 1) {
       if (manifest.files.size() >= limits::kFilesPerArtifact) {
-        return Malformed(Cat("more than ", limits::kFilesPerArtifact, " files"));
+        return MalformedManifest(Cat("more than ", limits::kFilesPerArtifact, " files"));
       }
       manifest.files.emplace_back();
     } else if (depth == kPartDepth - 1) {
-      if (manifest.files.back().parts.size() > limits::kTensorsPerFile) return Malformed("too many parts in one file");
+      if (manifest.files.back().parts.size() > limits::kTensorsPerFile) return MalformedManifest("too many parts in one file");
       manifest.files.back().parts.emplace_back();
     }
     return absl::OkStatus();
@@ -69,7 +69,7 @@ class ManifestEvents : public JsonEvents {
   }
 
   Status OnUnsigned(size_t depth, uint64_t value) override {
-    if (value > kLargest) return Malformed(Cat("the number ", value, " is beyond 2^63"));
+    if (value > kLargest) return MalformedManifest(Cat("the number ", value, " is beyond 2^63"));
     if (depth == kTopDepth && key_ == "version") version = value;
     else if (depth == kFileDepth && key_ == "size") manifest.files.back().size = value;
     else if (depth == kPartDepth && key_ == "offset") manifest.files.back().parts.back().offset = value;
@@ -81,13 +81,13 @@ class ManifestEvents : public JsonEvents {
 
   Status AddDimension(uint64_t value) {
     std::vector<int64_t>& shape = manifest.files.back().parts.back().shape;
-    if (shape.size() >= limits::kTensorRank) return Malformed("a shape has too many dimensions");
+    if (shape.size() >= limits::kTensorRank) return MalformedManifest("a shape has too many dimensions");
     shape.push_back(static_cast<int64_t>(value));
     return absl::OkStatus();
   }
 
   static Status Set(std::string* field, std::string value) {
-    if (value.size() > limits::kTensorNameBytes) return Malformed("a text is too long");
+    if (value.size() > limits::kTensorNameBytes) return MalformedManifest("a text is too long");
     *field = std::move(value);
     return absl::OkStatus();
   }
@@ -97,54 +97,54 @@ class ManifestEvents : public JsonEvents {
   }
 
   Status Unexpected(std::string_view kind) override {
-    return Malformed(Cat(kind, " where the format has none, after the name '", key_.substr(0, 80), "'"));
+    return MalformedManifest(Cat(kind, " where the format has none, after the name '", key_.substr(0, 80), "'"));
   }
 
   std::string key_;
 };
 
 Status CheckPart(const FilePart& part) {
-  if (part.size == 0) return Malformed("a part of no bytes");
+  if (part.size == 0) return MalformedManifest("a part of no bytes");
   if (part.tensor.empty()) {
-    return part.dtype.empty() && part.shape.empty() ? absl::OkStatus() : Malformed("dtype or shape without a tensor");
+    return part.dtype.empty() && part.shape.empty() ? absl::OkStatus() : MalformedManifest("dtype or shape without a tensor");
   }
   const auto dtype = DTypeFromName(part.dtype);
-  if (!dtype) return Malformed(Cat("tensor '", part.tensor, "' has the dtype '", part.dtype.substr(0, 40), "'"));
+  if (!dtype) return MalformedManifest(Cat("tensor '", part.tensor, "' has the dtype '", part.dtype.substr(0, 40), "'"));
   const auto bytes = TensorBytes(*dtype, part.shape);
   if (bytes && *bytes == part.size) return absl::OkStatus();
-  return Malformed(Cat("tensor '", part.tensor, "' has a size that is not its shape's"));
+  return MalformedManifest(Cat("tensor '", part.tensor, "' has a size that is not its shape's"));
 }
 
 Status CheckFile(const ManifestFile& file) {
   SWAGE_RETURN_IF_ERROR(Annotate(CheckRelativePath(file.path), "manifest"));
   uint64_t covered = 0;
   for (const FilePart& part : file.parts) {
-    if (part.offset != covered) return Malformed(Cat("the parts of '", file.path, "' have a gap or overlap"));
+    if (part.offset != covered) return MalformedManifest(Cat("the parts of '", file.path, "' have a gap or overlap"));
     SWAGE_RETURN_IF_ERROR(CheckPart(part));
-    if (part.size > file.size - covered) return Malformed(Cat("the parts of '", file.path, "' exceed its size"));
+    if (part.size > file.size - covered) return MalformedManifest(Cat("the parts of '", file.path, "' exceed its size"));
     covered += part.size;
   }
-  if (covered != file.size) return Malformed(Cat("the parts of '", file.path, "' do not cover it"));
+  if (covered != file.size) return MalformedManifest(Cat("the parts of '", file.path, "' do not cover it"));
   return absl::OkStatus();
 }
 
 Status CheckManifest(const Manifest& manifest) {
   const std::string& kind = manifest.kind;
   const bool word = std::all_of(kind.begin(), kind.end(), [](char c) { return c == '_' || (c >= 'a' && c <= 'z'); });
-  if (!word || kind.empty() || kind.size() > 32) return Malformed("the kind is not a word of a-z and _");
+  if (!word || kind.empty() || kind.size() > 32) return MalformedManifest("the kind is not a word of a-z and _");
   uint64_t total = 0;
   std::vector<std::string_view> paths;
   for (const ManifestFile& file : manifest.files) {
     SWAGE_RETURN_IF_ERROR(CheckFile(file));
-    if (!paths.empty() && paths.back() >= file.path) return Malformed("the files are not ordered by path");
+    if (!paths.empty() && paths.back() >= file.path) return MalformedManifest("the files are not ordered by path");
     // The files are ordered, so paths is too: is a folder of this path a file of the manifest?
     for (size_t slash = file.path.find('/'); slash != std::string::npos; slash = file.path.find('/', slash + 1)) {
       if (std::binary_search(paths.begin(), paths.end(), std::string_view(file.path).substr(0, slash))) {
-        return Malformed(Cat("'", file.path.substr(0, slash), "' is a file and a folder"));
+        return MalformedManifest(Cat("'", file.path.substr(0, slash), "' is a file and a folder"));
       }
     }
     paths.push_back(file.path);
-    if (file.size > kLargest - total) return Malformed("the sizes add up beyond 2^63");
+    if (file.size > kLargest - total) return MalformedManifest("the sizes add up beyond 2^63");
     total += file.size;
   }
   return absl::OkStatus();
@@ -206,7 +206,7 @@ Digest Manifest::Id() const { return Sha256Of(ToJson()); }
 
 StatusOr<Manifest> ParseManifest(std::string_view json) {
   if (json.size() > limits::kManifestBytes) {
-    return Malformed(Cat(json.size(), " bytes; at most ", limits::kManifestBytes, " are read"));
+    return MalformedManifest(Cat(json.size(), " bytes; at most ", limits::kManifestBytes, " are read"));
   }
   ManifestEvents events;
   SWAGE_RETURN_IF_ERROR(events.Run(json, "MANIFEST_NOT_JSON", "the manifest"));

@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kFetchAgain[] = "fetch the file again, or write it again with the safetensors library";
 
-Status Malformed(std::string_view message) { return InvalidInput("HEADER_MALFORMED", message, kFetchAgain); }
+Status MalformedHeader(std::string_view message) { return InvalidInput("HEADER_MALFORMED", message, kFetchAgain); }
 
 // Builds the tensors as the JSON streams by: no tree of a 100 MB header is ever in memory.
 class HeaderEvents : public JsonEvents {
@@ -30,13 +30,13 @@ class HeaderEvents : public JsonEvents {
     if (in_metadata_) {
       metadata_key_ = std::move(key);
       if (!header_.metadata.contains(metadata_key_)) return absl::OkStatus();
-      return Malformed(Cat("__metadata__ has the name '", metadata_key_.substr(0, 80), "' twice"));
+      return MalformedHeader(Cat("__metadata__ has the name '", metadata_key_.substr(0, 80), "' twice"));
     }
     field_ = key == "dtype" ? Field::kDType : key == "shape" ? Field::kShape
              : key == "data_offsets" ? Field::kOffsets : Field::kNone;
     const int bit = field_ == Field::kDType ? kSawDType : field_ == Field::kShape ? kSawShape : kSawOffsets;
-    if (field_ == Field::kNone) return Malformed(Cat(Entry(), " has the unknown field '", key.substr(0, 80), "'"));
-    if (seen_ & bit) return Malformed(Cat(Entry(), " has the field '", key, "' twice"));
+    if (field_ == Field::kNone) return MalformedHeader(Cat(Entry(), " has the unknown field '", key.substr(0, 80), "'"));
+    if (seen_ & bit) return MalformedHeader(Cat(Entry(), " has the field '", key, "' twice"));
     seen_ |= bit;
     return absl::OkStatus();
   }
@@ -44,7 +44,7 @@ class HeaderEvents : public JsonEvents {
   Status StartEntry(const std::string& name) {
     in_metadata_ = name == "__metadata__";
     if (in_metadata_) {
-      if (std::exchange(saw_metadata_, true)) return Malformed("__metadata__ is there twice");
+      if (std::exchange(saw_metadata_, true)) return MalformedHeader("__metadata__ is there twice");
       return absl::OkStatus();
     }
     if (header_.tensors.size() >= limits::kTensorsPerFile) {
@@ -53,7 +53,7 @@ class HeaderEvents : public JsonEvents {
     }
     const bool printable = std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
     if (name.empty() || name.size() > limits::kTensorNameBytes || !printable) {
-      return Malformed(Cat("a tensor's name is empty, has control characters, or more than ", limits::kTensorNameBytes,
+      return MalformedHeader(Cat("a tensor's name is empty, has control characters, or more than ", limits::kTensorNameBytes,
                            " bytes"));
     }
     tensor_ = TensorInfo{.name = name};
@@ -100,7 +100,7 @@ class HeaderEvents : public JsonEvents {
     } else if (offsets_.size() < 2) {
       offsets_.push_back(value);
     } else {
-      return Malformed(Cat(Entry(), " has more than two data_offsets"));
+      return MalformedHeader(Cat(Entry(), " has more than two data_offsets"));
     }
     return absl::OkStatus();
   }
@@ -109,14 +109,14 @@ class HeaderEvents : public JsonEvents {
     if (!in_metadata_ && field_ == Field::kShape) {
       return InvalidInput("BAD_SHAPE", Cat(Entry(), " has ", kind, " in its shape"), kFetchAgain);
     }
-    return Malformed(Cat(tensor_.name.empty() ? std::string("the header") : Entry(), " has ", kind,
+    return MalformedHeader(Cat(tensor_.name.empty() ? std::string("the header") : Entry(), " has ", kind,
                          " where the format has none"));
   }
 
   Status FinishTensor() {
     field_ = Field::kNone;
     if (seen_ != kSawAll || offsets_.size() != 2) {
-      return Malformed(Cat(Entry(), " needs dtype, shape and two data_offsets"));
+      return MalformedHeader(Cat(Entry(), " needs dtype, shape and two data_offsets"));
     }
     tensor_.begin = offsets_[0];
     tensor_.end = offsets_[1];

@@ -1,25 +1,17 @@
-#include <nlohmann/json.hpp>
-
-#include "base/clock.h"
 #include "clients/cli/admin_view.h"
+#include "clients/cli/json_output.h"
 
 namespace swage {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
-Json Time(int64_t unix_nanos) { return unix_nanos > 0 ? Json(Rfc3339(unix_nanos)) : Json(nullptr); }
-
 template <typename Entry>
-Json ListOf(const std::vector<Entry>& entries, Json (*of)(const Entry&)) {
-  Json list = Json::array();
+OutputJson ListOf(const std::vector<Entry>& entries, OutputJson (*of)(const Entry&)) {
+  OutputJson list = OutputJson::array();
   for (const Entry& entry : entries) list.push_back(of(entry));
   return list;
 }
 
-Json Of(const DeviceEntry& device) {
+OutputJson Of(const DeviceEntry& device) {
   return {{"id", device.id},
           {"kind", device.kind},
           {"numerics_class", device.numerics_class},
@@ -28,17 +20,17 @@ Json Of(const DeviceEntry& device) {
           {"problem", device.problem}};
 }
 
-Json Of(const WorkerJobEntry& job) {
+OutputJson Of(const WorkerJobEntry& job) {
   return {{"job", job.job},
           {"tenant", job.tenant},
           {"state", job.state},
           {"stage", job.stage},
           {"fraction", job.fraction},
-          {"eta_seconds", job.eta_seconds < 0 ? Json(nullptr) : Json(job.eta_seconds)}};
+          {"eta_seconds", job.eta_seconds < 0 ? OutputJson(nullptr) : OutputJson(job.eta_seconds)}};
 }
 
-Json Of(const WorkerEntry& worker) {
-  Json jobs = Json::array();
+OutputJson Of(const WorkerEntry& worker) {
+  OutputJson jobs = OutputJson::array();
   for (const WorkerJobEntry& job : worker.jobs) jobs.push_back(job.job);
   return {{"worker_id", worker.worker_id},
           {"boot_id", worker.boot_id},
@@ -50,18 +42,18 @@ Json Of(const WorkerEntry& worker) {
           {"jobs", jobs},
           {"running", ListOf<WorkerJobEntry>(worker.jobs, Of)},
           {"features", worker.features},
-          {"last_seen", Time(worker.last_seen_unix_nanos)}};
+          {"last_seen", TimeOutput(worker.last_seen_unix_nanos)}};
 }
 
-Json Of(const QueuedEntry& job) {
+OutputJson Of(const QueuedEntry& job) {
   return {{"job", job.job},
           {"tenant", job.tenant},
           {"priority", job.priority},
-          {"queued_since", Time(job.queued_unix_nanos)},
+          {"queued_since", TimeOutput(job.queued_unix_nanos)},
           {"pending_reason", job.pending_reason}};
 }
 
-Json Of(const ClassEntry& c) {
+OutputJson Of(const ClassEntry& c) {
   return {{"tenant", c.tenant},
           {"shape", c.shape},
           {"jobs", c.jobs},
@@ -69,14 +61,14 @@ Json Of(const ClassEntry& c) {
           {"pending_reason", c.pending_reason}};
 }
 
-Json Of(const QueueView& queue) {
+OutputJson Of(const QueueView& queue) {
   return {{"incarnation", queue.incarnation},
           {"waiting", queue.waiting},
           {"classes", ListOf<ClassEntry>(queue.classes, Of)},
           {"jobs", ListOf<QueuedEntry>(queue.jobs, Of)}};
 }
 
-Json Of(const TenantEntry& tenant) {
+OutputJson Of(const TenantEntry& tenant) {
   return {{"tenant", tenant.tenant},
           {"weight", tenant.weight},
           {"max_running", tenant.max_running},
@@ -91,7 +83,7 @@ Json Of(const TenantEntry& tenant) {
           {"device_bytes", tenant.device_bytes}};
 }
 
-Json Of(const StatsView& stats) {
+OutputJson Of(const StatsView& stats) {
   return {{"incarnation", stats.incarnation},
           {"waiting", stats.waiting},
           {"running", stats.running},
@@ -109,20 +101,20 @@ Json Of(const StatsView& stats) {
 }  // namespace
 
 std::string ToJson(const std::vector<WorkerEntry>& workers) {
-  return Dump({{"workers", ListOf<WorkerEntry>(workers, Of)}});
+  return DumpOutput({{"workers", ListOf<WorkerEntry>(workers, Of)}});
 }
-std::string ToJson(const QueueView& queue) { return Dump(Of(queue)); }
+std::string ToJson(const QueueView& queue) { return DumpOutput(Of(queue)); }
 std::string ToJson(const std::vector<TenantEntry>& tenants) {
-  return Dump({{"tenants", ListOf<TenantEntry>(tenants, Of)}});
+  return DumpOutput({{"tenants", ListOf<TenantEntry>(tenants, Of)}});
 }
-std::string ToJson(const TenantEntry& tenant) { return Dump(Of(tenant)); }
+std::string ToJson(const TenantEntry& tenant) { return DumpOutput(Of(tenant)); }
 
 std::string ToJson(const ExplanationView& explanation) {
-  Json workers = Json::array();
+  OutputJson workers = OutputJson::array();
   for (const auto& [worker, verdict] : explanation.workers) {
     workers.push_back({{"worker", worker}, {"verdict", verdict}});
   }
-  return Dump({{"job", explanation.job},
+  return DumpOutput({{"job", explanation.job},
                {"state", explanation.state},
                {"summary", explanation.summary},
                {"facts", explanation.facts},
@@ -130,7 +122,7 @@ std::string ToJson(const ExplanationView& explanation) {
 }
 
 std::string ToJson(const TopView& top) {
-  return Dump({{"stats", Of(top.stats)},
+  return DumpOutput({{"stats", Of(top.stats)},
                {"workers", ListOf<WorkerEntry>(top.workers, Of)},
                {"tenants", ListOf<TenantEntry>(top.tenants, Of)},
                {"queue", Of(top.queue)}});

@@ -21,7 +21,7 @@ std::string Format(const char* format, double value) {
   return buffer;
 }
 
-std::string Percent(double fraction) { return Format("%.1f %%", fraction * 100); }
+std::string PercentText(double fraction) { return Format("%.1f %%", fraction * 100); }
 std::string Seconds(double seconds) {
   if (seconds <= 0) return "-";
   return seconds < 1e-3 ? Format("%.0f us", seconds * 1e6) : HumanSeconds(seconds);
@@ -170,7 +170,7 @@ std::string TenantsText(const std::vector<TenantEntry>& tenants) {
                    {"MAX RUNNING", Align::kRight}, {"MAX MEMORY", Align::kRight}, {"MAX DEVICE MEMORY", Align::kRight},
                    {"MAX QUEUED", Align::kRight}});
   for (const TenantEntry& t : tenants) {
-    table.AddRow({t.tenant, Format("%g", t.weight), Percent(t.share), Percent(t.entitlement), Cat(t.running),
+    table.AddRow({t.tenant, Format("%g", t.weight), PercentText(t.share), PercentText(t.entitlement), Cat(t.running),
                   Cat(t.waiting), Bytes(t.host_bytes), Limit(t.max_running, Cat(t.max_running)),
                   Limit(static_cast<double>(t.max_host_bytes), Bytes(static_cast<double>(t.max_host_bytes))),
                   Limit(static_cast<double>(t.max_device_bytes), Bytes(static_cast<double>(t.max_device_bytes))),
@@ -196,7 +196,7 @@ std::string TopText(const TopView& top, int64_t unix_nanos, int rows, int column
     TextTable tenants({{"TENANT"}, {"WEIGHT", Align::kRight}, {"SHARE", Align::kRight}, {"ENTITLED", Align::kRight},
                        {"RUNNING", Align::kRight}, {"WAITING", Align::kRight}, {"MEMORY", Align::kRight}});
     for (const TenantEntry& t : top.tenants) {
-      tenants.AddRow({t.tenant, Format("%g", t.weight), Percent(t.share), Percent(t.entitlement), Cat(t.running),
+      tenants.AddRow({t.tenant, Format("%g", t.weight), PercentText(t.share), PercentText(t.entitlement), Cat(t.running),
                       Cat(t.waiting), Bytes(t.host_bytes)});
     }
     out += "\n" + tenants.ToString();

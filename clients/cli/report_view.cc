@@ -10,12 +10,12 @@
 namespace swage {
 namespace {
 
-using Json = nlohmann::json;
+using Tree = nlohmann::json;
 
 // The value at a path like "quality.perplexity.original"; null when any part is missing.
-const Json& At(const Json& json, std::string_view path) {
-  static const Json kNull;
-  const Json* at = &json;
+const Tree& At(const Tree& json, std::string_view path) {
+  static const Tree kNull;
+  const Tree* at = &json;
   for (const std::string& part : Split(path, '.')) {
     if (!at->is_object() || !at->contains(part)) return kNull;
     at = &(*at)[part];
@@ -23,20 +23,20 @@ const Json& At(const Json& json, std::string_view path) {
   return *at;
 }
 
-std::string Number(const Json& value, const char* format) {
+std::string Number(const Tree& value, const char* format) {
   if (!value.is_number()) return "-";
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, format, value.get<double>());
   return buffer;
 }
 
-std::string Bytes(const Json& value) { return value.is_number() ? HumanBytes(value.get<double>()) : "-"; }
+std::string Bytes(const Tree& value) { return value.is_number() ? HumanBytes(value.get<double>()) : "-"; }
 
-std::string SchemeOf(const Json& recipe) {
-  const Json& steps = At(recipe, "steps");
+std::string SchemeOf(const Tree& recipe) {
+  const Tree& steps = At(recipe, "steps");
   if (!steps.is_array() || steps.empty() || !steps[0].is_object()) return "-";
-  const Json& step = steps[0];
-  const auto word = [](const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
+  const Tree& step = steps[0];
+  const auto word = [](const Tree& value) { return value.is_string() ? value.get<std::string>() : std::string(); };
   std::string text = Cat(word(At(step, "method")), " ", word(At(step, "format")), " ", word(At(step, "granularity")));
   if (At(step, "group_size").is_number_integer() && At(step, "group_size").get<int64_t>() > 0) {
     text += Cat(" ", At(step, "group_size").get<int64_t>());
@@ -50,7 +50,7 @@ std::string SchemeOf(const Json& recipe) {
 }  // namespace
 
 StatusOr<ReportRow> ReadReport(std::string_view report_json, const std::string& name) {
-  const Json report = Json::parse(report_json, nullptr, false);
+  const Tree report = Tree::parse(report_json, nullptr, false);
   if (!report.is_object() || !At(report, "stages").is_array()) {
     return DataLoss("REPORT_MALFORMED", Cat("the report of ", name, " is not the JSON of a report"),
                     "download the artifact again, or look at its report.json");
@@ -70,7 +70,7 @@ StatusOr<ReportRow> ReadReport(std::string_view report_json, const std::string& 
   row.perplexity_before = Number(At(report, "quality.perplexity.original"), "%.4f");
   row.perplexity_after = Number(At(report, "quality.perplexity.compressed"), "%.4f");
   double seconds = 0, peak = 0;
-  for (const Json& stage : At(report, "stages")) {
+  for (const Tree& stage : At(report, "stages")) {
     if (At(stage, "seconds").is_number()) seconds += At(stage, "seconds").get<double>();
     if (At(stage, "peak_bytes").is_number()) peak = std::max(peak, At(stage, "peak_bytes").get<double>());
   }

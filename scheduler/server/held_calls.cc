@@ -6,7 +6,6 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kMillis = 1'000'000;
 constexpr int64_t kBusyHoldMs = 500;     // at most, of a worker that has progress to tell
 constexpr int64_t kRepeatAfterMs = 200;  // the same answer again, not sooner
 
@@ -22,7 +21,7 @@ void HeldCalls::Hold(const WorkerReport& report, std::unique_ptr<HeldCall> call,
   Held& held = held_[report.worker_id];
   if (held.call != nullptr) held.call->Answer({{}, {}, lease_ms_, true});
   const int64_t hold_ms = report.slots.empty() ? hold_ms_ : busy_hold_ms_;
-  held = {std::move(call), now.mono_nanos + hold_ms * kMillis};
+  held = {std::move(call), now.mono_nanos + hold_ms * kNanosPerMilli};
 }
 
 bool HeldCalls::IsDue(const Core& core, const std::string& worker_id, Held* held, Now now) {
@@ -30,9 +29,9 @@ bool HeldCalls::IsDue(const Core& core, const std::string& worker_id, Held* held
   if (!core.NeedsAnswer(worker_id)) return false;
   // A worker that does not follow its answer is told again, but not as fast as it can call.
   const Said& said = said_[worker_id];
-  if (now.mono_nanos - said.mono >= kRepeatAfterMs * kMillis) return true;
+  if (now.mono_nanos - said.mono >= kRepeatAfterMs * kNanosPerMilli) return true;
   if (core.Desired(worker_id) != said.slots) return true;
-  held->until_mono = std::min(held->until_mono, said.mono + kRepeatAfterMs * kMillis);
+  held->until_mono = std::min(held->until_mono, said.mono + kRepeatAfterMs * kNanosPerMilli);
   return false;
 }
 

@@ -10,7 +10,6 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kMillis = 1'000'000;
 constexpr int kFollowWaitMs = 50;  // also what stopping may take
 constexpr size_t kFollowPage = 512;
 constexpr size_t kInputsPerTurn = 512, kPagesAhead = 4;  // of requests that wait to be decided
@@ -198,7 +197,7 @@ void Leader::Standby() {
   RefuseAll(NotLeading());
   uint64_t seen = 0;
   int64_t seen_mono = options_.clock->MonotonicNanos();
-  while (options_.clock->MonotonicNanos() - seen_mono <= options_.lease_ms * kMillis / kSilentPart) {
+  while (options_.clock->MonotonicNanos() - seen_mono <= options_.lease_ms * kNanosPerMilli / kSilentPart) {
     Pause(static_cast<int>(std::max<int64_t>(options_.lease_ms / kLooksPerLease, 10)));
     {
       std::lock_guard lock(mu_);
@@ -298,7 +297,7 @@ void Leader::Receive(Now now) {
 // what is remembered here is read again instead of being believed.
 void Leader::Beat(CoreOutput* output, Now now, uint64_t incarnation) {
   const bool writes = !output->writes.empty() || !output->events.empty();
-  if (!writes && now.mono_nanos - beat_mono_ < options_.lease_ms * kMillis / kBeatsPerLease) return;
+  if (!writes && now.mono_nanos - beat_mono_ < options_.lease_ms * kNanosPerMilli / kBeatsPerLease) return;
   beat_mono_ = now.mono_nanos;
   const nlohmann::json beat = {{"incarnation", incarnation}};
   output->writes.push_back({std::string(kBeatKey), beat_version_++, beat.dump()});
@@ -404,13 +403,13 @@ void Leader::Record(const CoreSpan& span) {
 
 void Leader::WaitForWork() {
   const Now now = NowOf(options_.clock);
-  int64_t until = now.mono_nanos + kIdleWakeMs * kMillis;
+  int64_t until = now.mono_nanos + kIdleWakeMs * kNanosPerMilli;
   {
     std::lock_guard lock(core_mu_);
     until = std::min(until, core_->NextDeadline(now));
   }
   until = std::min(until, held_.Deadline());
-  until = std::min(until, beat_mono_ + options_.lease_ms * kMillis / kBeatsPerLease);
+  until = std::min(until, beat_mono_ + options_.lease_ms * kNanosPerMilli / kBeatsPerLease);
   std::unique_lock lock(mu_);
   changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, until - now.mono_nanos)),
                     [&] { return stopping_ || deposed_ || !inputs_.empty() || !arrived_.empty(); });

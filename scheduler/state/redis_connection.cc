@@ -15,12 +15,6 @@
 namespace swage {
 namespace {
 
-int64_t NowMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 const redisReply* Raw(const void* raw) { return static_cast<const redisReply*>(raw); }
 
 void AppendArgument(std::string_view argument, std::string* bytes) {
@@ -31,6 +25,10 @@ void AppendArgument(std::string_view argument, std::string* bytes) {
 constexpr char kCheckServer[] = "check that redis-server runs there and that --state names it";
 
 }  // namespace
+
+int64_t SteadyMillis() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::string RedisAddress::ToString() const { return path.empty() ? Cat(host, ":", port) : path; }
 
@@ -109,7 +107,7 @@ Status RedisConnection::Lost(std::string_view doing) const {
 
 Status RedisConnection::Wait(short events, int64_t deadline_ms) const {
   while (true) {
-    const int64_t left = deadline_ms - NowMillis();
+    const int64_t left = deadline_ms - SteadyMillis();
     pollfd waiting = {fd_, events, 0};
     const int ready = poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left, 0)));
     if (ready > 0) return absl::OkStatus();
@@ -124,7 +122,7 @@ Status RedisConnection::Wait(short events, int64_t deadline_ms) const {
 }
 
 Status RedisConnection::Send(std::string_view bytes, int timeout_ms, size_t* sent) {
-  const int64_t deadline_ms = NowMillis() + timeout_ms;
+  const int64_t deadline_ms = SteadyMillis() + timeout_ms;
   *sent = 0;
   while (*sent < bytes.size()) {
     const ssize_t n = send(fd_, bytes.data() + *sent, bytes.size() - *sent, MSG_NOSIGNAL);
@@ -140,7 +138,7 @@ Status RedisConnection::Send(std::string_view bytes, int timeout_ms, size_t* sen
 }
 
 StatusOr<RedisReply> RedisConnection::Receive(int timeout_ms) {
-  const int64_t deadline_ms = NowMillis() + timeout_ms;
+  const int64_t deadline_ms = SteadyMillis() + timeout_ms;
   auto* reader = static_cast<redisReader*>(reader_.get());
   char buffer[65536];
   while (true) {

@@ -24,6 +24,9 @@ struct RedisAddress {
   std::string ToString() const;
 };
 
+// Of the monotonic clock that deadlines here are counted by.
+int64_t SteadyMillis();
+
 // A command as it goes over the wire.
 class RedisCommand {
  public:

@@ -16,12 +16,6 @@ constexpr int kOldestVersion = 7;  // XADD that numbers by itself
 constexpr int kFirstPauseMs = 50, kLastPauseMs = 2000, kDoublings = 6;
 constexpr int kWaitForAnotherMs = 100;
 
-int64_t NowMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 // The value of "name:value\r\n" in the answer to INFO.
 std::string_view Field(std::string_view info, std::string_view name) {
   const std::string start = Cat("\n", name, ":");
@@ -58,7 +52,7 @@ StatusOr<std::unique_ptr<RedisConnection>> RedisEndpoint::Connect() {
                                  : Unavailable("REDIS_UNREACHABLE", "Redis is being connected to",
                                                "try again in a moment");
     }
-    if (failures_ > 0 && NowMillis() < not_before_ms_) return last_failure_;
+    if (failures_ > 0 && SteadyMillis() < not_before_ms_) return last_failure_;
     connecting_ = true;
   }
   auto connection = ConnectNow();
@@ -69,7 +63,7 @@ StatusOr<std::unique_ptr<RedisConnection>> RedisEndpoint::Connect() {
     failures_ = 0;
   } else {
     const int pause = std::min(kFirstPauseMs << std::min(failures_, kDoublings), kLastPauseMs);
-    not_before_ms_ = NowMillis() + pause / 2 + static_cast<int64_t>(jitter_.Uniform(pause / 2 + 1));
+    not_before_ms_ = SteadyMillis() + pause / 2 + static_cast<int64_t>(jitter_.Uniform(pause / 2 + 1));
     ++failures_;
   }
   changed_.notify_all();

@@ -18,7 +18,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr size_t kGroupTransactions = 128;
+constexpr size_t kRedisGroup = 128;
 constexpr int kReplicaWaitMs = 1000;
 constexpr int kLeadershipTries = 100;
 constexpr size_t kImportCommands = 1000;
@@ -84,7 +84,7 @@ class RedisStateStore : public MovableStateStore {
 
   RedisEndpoint endpoint_;
   RedisStateReader reader_{&endpoint_};
-  GroupQueue<std::vector<Waiting>> queue_{kGroupTransactions};
+  GroupQueue<std::vector<Waiting>> queue_{kRedisGroup};
   std::mutex writer_mu_;
   RedisLink writer_{&endpoint_};
   steady_clock::time_point next_warning_;  // under writer_mu_

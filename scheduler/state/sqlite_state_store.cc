@@ -16,7 +16,7 @@ namespace swage {
 namespace {
 
 constexpr uint64_t kSchemaVersion = 2;
-constexpr size_t kGroupTransactions = 128;
+constexpr size_t kSqliteGroup = 128;
 // Another process's commit is noticed within this; asked only while somebody waits, and costs one
 // page read.
 constexpr int kPollMs = 10;
@@ -93,7 +93,7 @@ class SqliteStateStore : public MovableStateStore {
   static bool Ask(SqliteStatement* bound, uint64_t* number);
   static bool Do(SqliteStatement* bound);
 
-  GroupQueue<std::vector<Waiting>> queue_{kGroupTransactions};
+  GroupQueue<std::vector<Waiting>> queue_{kSqliteGroup};
   std::mutex writer_mu_;  // the connection and its statements
   std::unique_ptr<SqliteConnection> writer_;
   SqliteStatement begin_, commit_, get_version_, insert_, update_, delete_, incarnation_,

@@ -8,7 +8,7 @@
 namespace swage {
 namespace {
 
-constexpr size_t kPage = 1000;
+constexpr size_t kCopyPage = 1000;
 constexpr int kLooks = 20;  // at the leader's beat, spread over the time
 constexpr char kBeatKey[] = "-/leader/beat";
 
@@ -17,23 +17,23 @@ using PieceFunction = std::function<Status(const StatePiece&)>;
 Status ForEachPiece(MovableStateStore* store, const PieceFunction& function) {
   for (std::string after;;) {
     StatePiece piece;
-    SWAGE_ASSIGN_OR_RETURN(piece.records, store->Scan("", after, kPage));
+    SWAGE_ASSIGN_OR_RETURN(piece.records, store->Scan("", after, kCopyPage));
     SWAGE_RETURN_IF_ERROR(function(piece));
-    if (piece.records.size() < kPage) break;
+    if (piece.records.size() < kCopyPage) break;
     after = piece.records.back().key;
   }
   for (uint64_t after = 0;;) {
     StatePiece piece;
-    SWAGE_ASSIGN_OR_RETURN(piece.events, store->ReadEvents(after, kPage));
+    SWAGE_ASSIGN_OR_RETURN(piece.events, store->ReadEvents(after, kCopyPage));
     SWAGE_RETURN_IF_ERROR(function(piece));
-    if (piece.events.size() < kPage) break;
+    if (piece.events.size() < kCopyPage) break;
     after = piece.events.back().sequence;
   }
   for (std::string after;;) {
     StatePiece piece;
-    SWAGE_ASSIGN_OR_RETURN(piece.stream_ends, store->ScanStreamEnds(after, kPage));
+    SWAGE_ASSIGN_OR_RETURN(piece.stream_ends, store->ScanStreamEnds(after, kCopyPage));
     SWAGE_RETURN_IF_ERROR(function(piece));
-    if (piece.stream_ends.size() < kPage) break;
+    if (piece.stream_ends.size() < kCopyPage) break;
     after = piece.stream_ends.back().stream;
   }
   return absl::OkStatus();

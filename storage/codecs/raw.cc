@@ -6,13 +6,13 @@
 namespace swage {
 namespace {
 
-bool Encode(std::string_view raw, std::string_view, size_t budget, std::string* out) {
+bool CopyRaw(std::string_view raw, std::string_view, size_t budget, std::string* out) {
   if (raw.size() > budget) return false;
   out->assign(raw);
   return true;
 }
 
-Status Decode(std::string_view stored, std::string_view, char* out, size_t raw_size) {
+Status DecodeRaw(std::string_view stored, std::string_view, char* out, size_t raw_size) {
   if (stored.size() != raw_size) return FrameCorrupt("a raw frame has another size than its bytes");
   if (raw_size > 0) std::memcpy(out, stored.data(), raw_size);
   return absl::OkStatus();
@@ -20,6 +20,6 @@ Status Decode(std::string_view stored, std::string_view, char* out, size_t raw_s
 
 }  // namespace
 
-Codec RawCodec() { return {CodecId::kRaw, "raw", Encode, Decode}; }
+Codec RawCodec() { return {CodecId::kRaw, "raw", CopyRaw, DecodeRaw}; }
 
 }  // namespace swage

@@ -23,7 +23,7 @@ ZSTD_DCtx* Decompressor() {
   return context.get();
 }
 
-bool Encode(std::string_view raw, std::string_view, size_t budget, std::string* out) {
+bool EncodeZstd(std::string_view raw, std::string_view, size_t budget, std::string* out) {
   const int level = ZstdSampleShare(raw) <= kTextShare ? 3 : 1;
   // zstd may need some bytes more than the result while it works, so the budget is compared afterwards.
   out->resize(ZSTD_compressBound(raw.size()));
@@ -33,7 +33,7 @@ bool Encode(std::string_view raw, std::string_view, size_t budget, std::string* 
   return true;
 }
 
-Status Decode(std::string_view stored, std::string_view, char* out, size_t raw_size) {
+Status DecodeZstd(std::string_view stored, std::string_view, char* out, size_t raw_size) {
   if (ZSTD_getFrameContentSize(stored.data(), stored.size()) != raw_size) {
     return FrameCorrupt("a zstd frame states another size than the table");
   }
@@ -59,6 +59,6 @@ double ZstdSampleShare(std::string_view raw) {
   return taken == 0 ? 1.0 : static_cast<double>(left) / static_cast<double>(taken);
 }
 
-Codec ZstdCodec() { return {CodecId::kZstd, "zstd", Encode, Decode}; }
+Codec ZstdCodec() { return {CodecId::kZstd, "zstd", EncodeZstd, DecodeZstd}; }
 
 }  // namespace swage

@@ -6,7 +6,7 @@
 namespace swage {
 namespace {
 
-constexpr size_t kBatch = 4096;
+constexpr size_t kRebuildBatch = 4096;
 constexpr uint64_t kRecordBytes = 16u << 20;
 
 // Calls `use` with the content of every record below `path`, `depth` folders down.
@@ -67,7 +67,7 @@ Status Store::ReadObjectFiles() {
       }
       ++found;
       batch.push_back({*digest, layout->raw_size, size});
-      if (batch.size() == kBatch) {
+      if (batch.size() == kRebuildBatch) {
         SWAGE_RETURN_IF_ERROR(index_->RestoreObjects(batch, LeaseEnd()));
         batch.clear();
       }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "workers/daemon/attempt.h"
 #include "workers/daemon/failure.h"
@@ -12,7 +13,6 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kNanosPerMilli = 1000000;
 constexpr int64_t kKillAfterMs = 5000;  // between asking a child to end at once and making it
 
 }  // namespace

@@ -1,15 +1,16 @@
 #include "workers/daemon/lease.h"
 
+#include "base/clock.h"
+
 namespace swage {
 namespace {
 
-constexpr int64_t kMillis = 1000000;
-constexpr int64_t kSpacing = 50 * kMillis;  // of calls that news cut short
+constexpr int64_t kSpacing = 50 * kNanosPerMilli;  // of calls that news cut short
 
 }  // namespace
 
 bool LeaseClock::Answered(int64_t lease_ms, int64_t now) {
-  lease_nanos_ = lease_ms * kMillis;
+  lease_nanos_ = lease_ms * kNanosPerMilli;
   const int64_t fence = sent_ + lease_nanos_ * 8 / 10;
   if (fence <= now) return false;
   renewed_ = sent_;

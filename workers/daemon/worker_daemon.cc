@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -26,7 +27,6 @@
 namespace swage {
 namespace {
 
-constexpr int64_t kMillis = 1000000;
 constexpr int kProgressEveryMs = 500;
 constexpr int64_t kDrainTellMs = 10000;  // for the scheduler to hear of the end of what was stopped
 constexpr int kRetryMs = 200;  // between calls while the scheduler does not answer
@@ -152,7 +152,7 @@ class WorkerDaemonImpl : public WorkerDaemon {
     if (it == table_.slots().end()) return;
     const bool new_stage = it->second.progress.stage != progress.stage;
     table_.Progress(token, progress);
-    if (!new_stage && now - last_progress_ < kProgressEveryMs * kMillis) return;
+    if (!new_stage && now - last_progress_ < kProgressEveryMs * kNanosPerMilli) return;
     last_progress_ = now;
     News(/*urgent=*/true);
   }

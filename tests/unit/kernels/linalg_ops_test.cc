@@ -46,7 +46,7 @@ Doubles RandomDoubles(int64_t n, uint64_t seed) {
 }
 
 // [m, k] x [k, n], either one transposed when it is stored the other way.
-Doubles Product(int64_t m, int64_t n, int64_t k, const Doubles& a, bool a_down, const Doubles& b,
+Doubles MatrixProduct(int64_t m, int64_t n, int64_t k, const Doubles& a, bool a_down, const Doubles& b,
                 bool b_across) {
   Doubles c(m * n, 0.0);
   for (int64_t i = 0; i < m; ++i) {
@@ -66,7 +66,7 @@ void ExpectNear(const Doubles& got, const Doubles& want, double bound) {
 // Symmetric, eigenvalues about 1 +- 0.9: well enough conditioned for bounds of some roundings.
 Doubles Definite(int64_t n, uint64_t seed) {
   const Doubles x = RandomDoubles(4 * n * n, seed);
-  Doubles a = Product(n, n, 4 * n, x, true, x, false);
+  Doubles a = MatrixProduct(n, n, 4 * n, x, true, x, false);
   for (double& value : a) value /= static_cast<double>(4 * n);
   return a;
 }
@@ -105,7 +105,7 @@ TEST_P(LinalgOpsTest, SyrkAddsToTheUpperTriangleOnly) {
         args.alpha = 0.5f;
         args.chunk = u.chunk;
         RUN_OP(ops()->linalg().Syrk(args));
-        Doubles want = Product(u.n, u.n, u.rows, wide, true, wide, false);
+        Doubles want = MatrixProduct(u.n, u.n, u.rows, wide, true, wide, false);
         for (int64_t i = 0; i < u.n; ++i) {
           for (int64_t j = 0; j < u.n; ++j) {
             double& value = want[i * u.n + j];
@@ -133,7 +133,7 @@ TEST_P(LinalgOpsTest, SyrkOfOutlierChannelsKeepsFourDigits) {
   SyrkArgs args{rows, n, x16.data(), DType::kBF16, h.data(), DType::kF32};
   args.chunk = 1024;
   RUN_OP(ops()->linalg().Syrk(args));
-  const Doubles want = Product(n, n, rows, wide, true, wide, false), got = h.Get();
+  const Doubles want = MatrixProduct(n, n, rows, wide, true, wide, false), got = h.Get();
   double error = 0, norm = 0, far_error = 0, far_norm = 0;
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = i; j < n; ++j) {
@@ -172,7 +172,7 @@ TEST_P(LinalgOpsTest, CholeskyGivesTheLowerFactor) {
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t j = i + 1; j < n; ++j) ASSERT_EQ(l[i * n + j], 0) << i << ", " << j;
       }
-      ExpectNear(Product(n, n, n, l, false, l, true), a, 40 * RoundingOf(type));
+      ExpectNear(MatrixProduct(n, n, n, l, false, l, true), a, 40 * RoundingOf(type));
     }
   }
 }
@@ -188,8 +188,8 @@ TEST_P(LinalgOpsTest, InverseCholeskyGivesTheUpperFactorOfTheInverse) {
         ASSERT_GT(r[i * n + i], 0);
         for (int64_t j = 0; j < i; ++j) ASSERT_EQ(r[i * n + j], 0) << i << ", " << j;
       }
-      const Doubles inverse = Product(n, n, n, r, true, r, false);
-      ExpectNear(Product(n, n, n, inverse, false, a, false), Identity(n), 400 * RoundingOf(type));
+      const Doubles inverse = MatrixProduct(n, n, n, r, true, r, false);
+      ExpectNear(MatrixProduct(n, n, n, inverse, false, a, false), Identity(n), 400 * RoundingOf(type));
     }
   }
 }
@@ -249,7 +249,7 @@ TEST_P(LinalgOpsTest, TriangularSolveUndoesTheProduct) {
           }
         }
         const Doubles x = RandomDoubles(n * columns, 3);
-        RealArray b(device(), Product(n, columns, n, clean, transposed, x, false), type, shifted());
+        RealArray b(device(), MatrixProduct(n, columns, n, clean, transposed, x, false), type, shifted());
         RealArray triangle(device(), t, type, shifted());
         RUN_OP(ops()->linalg().TriangularSolve(
             {n, columns, triangle.data(), b.data(), type, upper, transposed}));
@@ -270,8 +270,8 @@ TEST_P(LinalgOpsTest, EigenvectorsDiagonalize) {
       EXPECT_TRUE(std::is_sorted(s.begin(), s.end()));
       Doubles scaled = v;
       for (int64_t i = 0; i < n * n; ++i) scaled[i] *= s[i / n];
-      ExpectNear(Product(n, n, n, v, true, scaled, false), a, 200 * RoundingOf(type));
-      ExpectNear(Product(n, n, n, v, false, v, true), Identity(n), 200 * RoundingOf(type));
+      ExpectNear(MatrixProduct(n, n, n, v, true, scaled, false), a, 200 * RoundingOf(type));
+      ExpectNear(MatrixProduct(n, n, n, v, false, v, true), Identity(n), 200 * RoundingOf(type));
       Doubles want(n), unused(n * n);
       ASSERT_TRUE(
           ref()->linalg().Eigen({n, a.data(), want.data(), unused.data(), DType::kF64}).ok());
@@ -292,10 +292,10 @@ TEST_P(LinalgOpsTest, SingularValuesAndVectorsGiveTheMatrixBack) {
       const Doubles values = s.Get(), left = u.Get();
       Doubles right = vt.Get();
       EXPECT_TRUE(std::is_sorted(values.rbegin(), values.rend()));
-      ExpectNear(Product(r, r, m, left, true, left, false), Identity(r), 300 * RoundingOf(type));
-      ExpectNear(Product(r, r, n, right, false, right, true), Identity(r), 300 * RoundingOf(type));
+      ExpectNear(MatrixProduct(r, r, m, left, true, left, false), Identity(r), 300 * RoundingOf(type));
+      ExpectNear(MatrixProduct(r, r, n, right, false, right, true), Identity(r), 300 * RoundingOf(type));
       for (int64_t i = 0; i < r * n; ++i) right[i] *= values[i / n];
-      ExpectNear(Product(m, n, r, left, false, right, false), a, 1000 * RoundingOf(type));
+      ExpectNear(MatrixProduct(m, n, r, left, false, right, false), a, 1000 * RoundingOf(type));
     }
   }
 }
@@ -325,9 +325,9 @@ TEST(RefLinalgTest, FactorsInDouble) {
   Doubles l = a, r = a;
   ASSERT_TRUE(ref->linalg().Cholesky({n, l.data(), DType::kF64}).ok());
   ASSERT_TRUE(ref->linalg().InverseCholesky({n, r.data(), DType::kF64}).ok());
-  ExpectNear(Product(n, n, n, l, false, l, true), a, 1e-14);
-  const Doubles inverse = Product(n, n, n, r, true, r, false);
-  ExpectNear(Product(n, n, n, inverse, false, a, false), Identity(n), 1e-12);
+  ExpectNear(MatrixProduct(n, n, n, l, false, l, true), a, 1e-14);
+  const Doubles inverse = MatrixProduct(n, n, n, r, true, r, false);
+  ExpectNear(MatrixProduct(n, n, n, inverse, false, a, false), Identity(n), 1e-12);
   Doubles values(n), vectors(n * n), u(n * n), s(n), vt(n * n);
   ASSERT_TRUE(
       ref->linalg().Eigen({n, a.data(), values.data(), vectors.data(), DType::kF64}).ok());
@@ -346,7 +346,7 @@ TEST(RefLinalgTest, SingularValuesOfADeficientMatrix) {
       ref->linalg().Svd({m, n, a.data(), u.data(), s.data(), vt.data(), DType::kF64}).ok());
   EXPECT_NEAR(s[0], std::sqrt(140.0 * 55.0), 1e-10);
   EXPECT_NEAR(s[1], 0, 1e-10);
-  ExpectNear(Product(n, n, m, u, true, u, false), Identity(n), 1e-10);
+  ExpectNear(MatrixProduct(n, n, m, u, true, u, false), Identity(n), 1e-10);
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST(RefGradientTest, CrossEntropy) {
       logits, gradient);
 }
 
-struct Heads {
+struct TrainHeads {
   int64_t windows, tokens, heads, kv_heads, d;
   int64_t window = 0;
   float softcap = 0;
@@ -84,7 +84,7 @@ struct Heads {
   int64_t kv_size() const { return rows() * kv_heads * d; }
 };
 
-double AttentionLoss(const Heads& h, double scale, const Doubles& q, const Doubles& k,
+double AttentionLoss(const TrainHeads& h, double scale, const Doubles& q, const Doubles& k,
                      const Doubles& v, const std::vector<float>& d_out) {
   double loss = 0;
   for (int64_t row = 0; row < h.rows(); ++row) {
@@ -115,7 +115,7 @@ double AttentionLoss(const Heads& h, double scale, const Doubles& q, const Doubl
 struct Attended {
   std::vector<float> q, k, v, d_out, out, logsumexp, dq, dk, dv;
   AttentionArgs forward;
-  explicit Attended(const Heads& h, float deviation = 1.0f)
+  explicit Attended(const TrainHeads& h, float deviation = 1.0f)
       : q(Gaussians(h.q_size(), 1, deviation)),
         k(Gaussians(h.kv_size(), 2)),
         v(Gaussians(h.kv_size(), 3)),
@@ -141,7 +141,7 @@ struct Attended {
   }
 };
 
-void ExpectAttentionGradients(const Heads& h) {
+void ExpectAttentionGradients(const TrainHeads& h) {
   Attended a(h);
   const std::unique_ptr<Ops> ref = NewRefOps();
   ASSERT_TRUE(ref->Attention(a.forward).ok());
@@ -166,7 +166,7 @@ TEST(RefGradientTest, AttentionThatSeesAWindowAndCapsItsScores) {
 }
 
 TEST_P(TrainOpsTest, AttentionGradientsAreTheReferences) {
-  for (const Heads& h : {Heads{1, 1, 1, 1, 1}, {2, 5, 4, 2, 3}, {1, 64, 2, 1, 64}, {1, 65, 6, 3, 16},
+  for (const TrainHeads& h : {TrainHeads{1, 1, 1, 1, 1}, {2, 5, 4, 2, 3}, {1, 64, 2, 1, 64}, {1, 65, 6, 3, 16},
                          {2, 131, 4, 4, 40}, {1, 200, 3, 1, 128}, {1, 150, 2, 1, 16, 7, 0},
                          {1, 200, 2, 2, 8, 64, 3.0f}, {2, 131, 3, 1, 40, 65, 0.5f},
                          {1, 90, 2, 1, 64, 0, 2.0f}, {1, 90, 2, 1, 64, 500, 0}}) {
