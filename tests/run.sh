@@ -76,7 +76,7 @@ if [ $SANITIZERS = 1 ]; then
   timed "configure build/asan" configure build/asan -DSWAGE_CUDA=OFF -DSWAGE_SERVICES=OFF -DSWAGE_SANITIZE=address &&
     timed "build build/asan" ninja -C build/asan &&
     timed "test build/asan" run_tests build/asan -LE 'slow|jobs|tidy'
-  THREADED='^(base_|modelfile_|telemetry_|scheduler_state_|state_store_test|redis_state_)'
+  THREADED='^(base_|telemetry_|scheduler_state_|state_store_test|redis_state_)'
   timed "configure build/tsan" configure build/tsan -DSWAGE_CUDA=OFF -DSWAGE_SERVICES=OFF -DSWAGE_SANITIZE=thread &&
     timed "build build/tsan" ninja -C build/tsan $(ctest --test-dir build/tsan -N -R "$THREADED" -LE slow |
       sed -n 's/^ *Test *#[0-9]*: //p') &&

@@ -5,7 +5,7 @@
 namespace swage::sim {
 namespace {
 
-constexpr int64_t kLook = 5 * kSecond;
+constexpr int64_t kOperatorLook = 5 * kSecond;
 constexpr double kUncordons = 0.1;  // at each look, while faults go on
 
 }  // namespace
@@ -25,7 +25,7 @@ void SimOperator::Look() {
     SeeToTenants(leader.get());
     SeeToWorkers(leader.get());
   }
-  world_->After(kLook, [this] { Look(); });
+  world_->After(kOperatorLook, [this] { Look(); });
 }
 
 void SimOperator::SeeToTenants(SimScheduler* leader) {

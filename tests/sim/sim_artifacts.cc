@@ -5,7 +5,7 @@
 namespace swage::sim {
 namespace {
 
-constexpr size_t kPage = 50;
+constexpr size_t kReconcilePage = 50;
 
 }  // namespace
 
@@ -66,7 +66,7 @@ StatusOr<ReconcilePage> SimArtifacts::Reconcile(uint64_t incarnation, const std:
   highest_ = std::max(highest_, incarnation);
   ReconcilePage page{highest_, {}, ""};
   for (auto it = published_.upper_bound(after); it != published_.end(); ++it) {
-    if (page.published.size() == kPage) return page;
+    if (page.published.size() == kReconcilePage) return page;
     page.published.push_back(it->second);
     page.next_after = it->first;
   }

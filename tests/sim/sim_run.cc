@@ -11,8 +11,6 @@ namespace {
 constexpr int64_t kPrepareRetry = 3 * kSecond;
 constexpr int64_t kLongRun = 30 * kSecond;  // such jobs write a checkpoint after each step
 
-JobToken Of(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; }
-
 // What a member says to the others of its gang: enough to see where it came from.
 std::string RendezvousOf(const AttemptToken& token, size_t rank) {
   return Cat(token.incarnation, " ", token.epoch, " ", token.random, " ", rank);
@@ -28,7 +26,7 @@ void SimWorker::Begin(const Assignment& assignment) {
   const AttemptToken& token = assignment.token;
   around_.world->Note(shape_.id, " starts ", assignment.job, " epoch ", token.epoch, " rank ",
                       assignment.rank, " of ", assignment.world);
-  around_.checker->Started(shape_.id, JobKey(assignment.tenant, assignment.job), Of(token));
+  around_.checker->Started(shape_.id, JobKey(assignment.tenant, assignment.job), TokenOf(token));
   Run& run = runs_[token];
   run.assignment = assignment;
   if (const auto known = around_.checkpoints->find(assignment.checkpoint);
@@ -61,7 +59,7 @@ void SimWorker::Compute(const AttemptToken& token) {
   Run& run = it->second;
   run.computing = true;
   around_.checker->Computes(shape_.id, JobKey(run.assignment.tenant, run.assignment.job),
-                            Of(token));
+                            TokenOf(token));
   if (run.assignment.world > 1) {  // its members find each other first
     table_->Rendezvous(token, RendezvousOf(token, static_cast<size_t>(run.assignment.rank)));
     return News();
@@ -149,12 +147,12 @@ void SimWorker::SendPrepare(const AttemptToken& token, const std::string& artifa
   const Assignment& assignment = runs_.at(token).assignment;
   const NodeId store = around_.artifacts->node();
   around_.checker->PrepareSent(shape_.id, JobKey(assignment.tenant, assignment.job),
-                               Of(token));
+                               TokenOf(token));
   around_.network->Send(shape_.node, store, [this, store, boot = boot_, tenant = assignment.tenant,
                                              job = assignment.job, token, artifact,
                                              acknowledged] {
     if (!around_.artifacts->up()) return;
-    around_.artifacts->Prepare(tenant, job, Of(token), artifact);
+    around_.artifacts->Prepare(tenant, job, TokenOf(token), artifact);
     around_.network->Send(store, shape_.node, [this, boot, acknowledged] {
       if (boot == boot_) Later(0, acknowledged);
     });

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t kRetry = kSecond / 10, kPublishRetry = 2 * kSecond;
 // As in leader.cc.
 constexpr int kBeatsPerLease = 6, kLooksPerLease = 20, kSilentPart = 2;
-constexpr size_t kPage = 1000;
+constexpr size_t kEventPage = 1000;
 
 class SimCall : public HeldCall {
  public:
@@ -206,7 +206,7 @@ bool SimScheduler::StillLeads() {
 }
 
 void SimScheduler::ReadRequests() {
-  const auto events = state_->ReadEvents(leader_->event_position, kPage);
+  const auto events = state_->ReadEvents(leader_->event_position, kEventPage);
   if (!events.ok()) return;
   for (const StoredEvent& event : *events) {
     if (const std::string key = NewsKey(event); !key.empty()) {
@@ -216,7 +216,7 @@ void SimScheduler::ReadRequests() {
     }
     leader_->event_position = event.sequence;
   }
-  if (events->size() == kPage) ScheduleTurn(0);
+  if (events->size() == kEventPage) ScheduleTurn(0);
 }
 
 void SimScheduler::Receive() {

@@ -6,9 +6,8 @@
 namespace swage::sim {
 namespace {
 
-constexpr int64_t kCallTimeout = 6 * kSecond, kCallRetry = kSecond / 5;
+constexpr int64_t kReportTimeout = 6 * kSecond, kCallRetry = kSecond / 5;
 
-JobToken Of(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; }
 AttemptToken Of(const JobToken& t) { return {t.incarnation, t.epoch, t.random}; }
 
 Assignment Of(const AssignmentOrder& order) {
@@ -131,7 +130,7 @@ WorkerReport SimWorker::Report() const {
     SlotReport& out = report.slots.emplace_back();
     out.tenant = slot.assignment.tenant;
     out.job = slot.assignment.job;
-    out.token = Of(token);
+    out.token = TokenOf(token);
     out.progress = {slot.progress.stage, "", slot.progress.fraction, -1, slot.progress.peak_bytes};
     out.started = slot.assignment.started;
     out.stopping = slot.winding_down;
@@ -174,7 +173,7 @@ void SimWorker::Call() {
   } else {
     around_.network->Send(shape_.node, to, arrive);
   }
-  Later(kCallTimeout, [this, sequence = sequence_] { Answered(sequence, {}); });
+  Later(kReportTimeout, [this, sequence = sequence_] { Answered(sequence, {}); });
 }
 
 void SimWorker::Answered(uint64_t sequence, const SimAnswer& answer) {

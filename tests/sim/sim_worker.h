@@ -18,6 +18,9 @@
 
 namespace swage::sim {
 
+// As the scheduler knows it.
+inline JobToken TokenOf(const AttemptToken& t) { return {t.incarnation, t.epoch, t.random}; }
+
 struct WorkerShape {
   std::string id;
   NodeId node = 0;
