@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/openmp_wait.h"
 #include "base/env.h"
 #include "base/log.h"
 #include "services/kit/daemon.h"
@@ -32,6 +33,7 @@ Status Work(WorkerOptions options, std::string traces, TerminationSignals* signa
 }  // namespace swage
 
 int main(int argc, char** argv) {
+  swage::LetOpenMpThreadsSleep(argv);
   if (const auto code = swage::RunAsChild(argc, argv)) return *code;
   swage::TerminationSignals signals;
   swage::SetLogName("swage-worker");
